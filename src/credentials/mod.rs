@@ -1,0 +1,308 @@
+//! Who signs: access keys, and where they come from.
+//!
+//! One file a source. What a source reads is passed in, so that parsing stays pure.
+
+mod environment;
+mod fixed;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+pub(crate) use environment::from_environment;
+pub use fixed::FixedCredentials;
+
+/// An AWS access key: its id, its secret, and for a temporary one the session token and its end.
+///
+/// `Debug` shows the id alone; the secret and the token are wiped from memory when dropped.
+/// [AWS security credentials](https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds.html)
+///
+/// ```
+/// use dynolock::credentials::Credentials;
+///
+/// let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI")?.session_token("FwoGZXIvYXdzE")?;
+/// assert_eq!(credentials.access_key_id(), "AKIDEXAMPLE");
+/// assert!(!format!("{credentials:?}").contains("wJalrXUtnFEMI"));
+/// # Ok::<(), dynolock::credentials::InvalidCredentials>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    inner: aws_credential_types::Credentials,
+}
+
+impl Credentials {
+    /// Takes a key id and its secret as they are, without a session token and without an end.
+    ///
+    /// # Errors
+    /// Where one of them is empty or has whitespace or anything else that is not printable ASCII.
+    pub fn new(
+        access_key_id: impl Into<String>,
+        secret_access_key: impl Into<String>,
+    ) -> Result<Self, InvalidCredentials> {
+        let (id, secret) = (access_key_id.into(), secret_access_key.into());
+        check(&id, "access key id")?;
+        check(&secret, "secret access key")?;
+        Ok(Self::assemble(id, secret, None, None))
+    }
+
+    /// Adds the session token that belongs to a temporary key.
+    ///
+    /// # Errors
+    /// Where it is empty or has whitespace or anything else that is not printable ASCII.
+    ///
+    /// ```
+    /// # use dynolock::credentials::Credentials;
+    /// let error = Credentials::new("AKIDEXAMPLE", "secret")?.session_token("broken\n").unwrap_err();
+    /// assert_eq!(error.to_string(), "the session token has whitespace in it");
+    /// # Ok::<(), dynolock::credentials::InvalidCredentials>(())
+    /// ```
+    pub fn session_token(self, token: impl Into<String>) -> Result<Self, InvalidCredentials> {
+        let token = token.into();
+        check(&token, "session token")?;
+        let old = &self.inner;
+        let (id, secret) = (old.access_key_id().into(), old.secret_access_key().into());
+        Ok(Self::assemble(id, secret, Some(token), old.expiry()))
+    }
+
+    /// States when these stop being accepted. Without it they are taken to last for ever.
+    ///
+    /// ```
+    /// # use dynolock::credentials::Credentials;
+    /// use std::time::{Duration, UNIX_EPOCH};
+    ///
+    /// let end = UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+    /// let credentials = Credentials::new("AKIDEXAMPLE", "secret")?.expires_at(end);
+    /// assert_eq!(credentials.expiry(), Some(end));
+    /// # Ok::<(), dynolock::credentials::InvalidCredentials>(())
+    /// ```
+    #[must_use]
+    pub fn expires_at(mut self, end: SystemTime) -> Self {
+        *self.inner.expiry_mut() = Some(end);
+        self
+    }
+
+    /// The id of the key, which is no secret.
+    pub fn access_key_id(&self) -> &str {
+        self.inner.access_key_id()
+    }
+
+    /// When these stop being accepted; `None` where they last, or nobody said.
+    pub fn expiry(&self) -> Option<SystemTime> {
+        self.inner.expiry()
+    }
+
+    /// The same as the signer has it.
+    pub(crate) fn as_aws(&self) -> &aws_credential_types::Credentials {
+        &self.inner
+    }
+
+    fn assemble(
+        id: String,
+        secret: String,
+        token: Option<String>,
+        end: Option<SystemTime>,
+    ) -> Self {
+        Self {
+            inner: aws_credential_types::Credentials::new(id, secret, token, end, "dynolock"),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("access_key_id", &self.access_key_id())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(value: &str, part: &'static str) -> Result<(), InvalidCredentials> {
+    let problem = if value.is_empty() {
+        "is empty"
+    } else if value.contains(char::is_whitespace) {
+        "has whitespace in it"
+    } else if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "has characters in it that are not printable ASCII"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidCredentials { part, problem })
+}
+
+/// A part of the credentials cannot be what AWS has issued. It names the part, never its value.
+///
+/// ```
+/// use dynolock::credentials::Credentials;
+///
+/// let error = Credentials::new("", "secret").unwrap_err();
+/// assert_eq!(error.to_string(), "the access key id is empty");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {part} {problem}")]
+pub struct InvalidCredentials {
+    part: &'static str,
+    problem: &'static str,
+}
+
+/// What [`CredentialsSource::credentials`] gives back.
+pub type CredentialsFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Credentials, CredentialsError>> + Send + 'a>>;
+
+/// Somewhere that credentials come from. Asked before every attempt, so it keeps what it has.
+///
+/// A source that fetches (from a file, a metadata service, STS) caches what it got and fetches
+/// anew before [`Credentials::expiry`]. The future may be dropped at any point.
+///
+/// ```
+/// use dynolock::credentials::{Credentials, CredentialsError, CredentialsFuture, CredentialsSource};
+///
+/// #[derive(Debug)]
+/// struct Vault;
+///
+/// impl CredentialsSource for Vault {
+///     fn credentials(&self) -> CredentialsFuture<'_> {
+///         Box::pin(async {
+///             Credentials::new("AKIDEXAMPLE", "secret")
+///                 .map_err(|error| CredentialsError::new("vault", error.to_string()))
+///         })
+///     }
+/// }
+/// ```
+pub trait CredentialsSource: Send + Sync + fmt::Debug + 'static {
+    /// Gives credentials to sign one attempt with.
+    ///
+    /// # Errors
+    /// Where the source has none, with the reason.
+    fn credentials(&self) -> CredentialsFuture<'_>;
+}
+
+/// No source had credentials. It lists each source that was tried, and why it had nothing.
+///
+/// ```
+/// use dynolock::credentials::CredentialsError;
+///
+/// let error = CredentialsError::new("environment", "AWS_ACCESS_KEY_ID is not set")
+///     .and(CredentialsError::new("vault", "sealed"));
+/// assert_eq!(
+///     error.to_string(),
+///     "no credentials: environment (AWS_ACCESS_KEY_ID is not set), vault (sealed)",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsError {
+    tried: Vec<(Box<str>, Box<str>)>,
+}
+
+impl CredentialsError {
+    /// One source, by name, and why it had nothing. The reason must not hold a secret.
+    pub fn new(source: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            tried: vec![(source.into().into(), reason.into().into())],
+        }
+    }
+
+    /// This error, followed by what the sources after it had to say.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.tried.extend(later.tried);
+        self
+    }
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no credentials")?;
+        for (nth, (source, reason)) in self.tried.iter().enumerate() {
+            f.write_str(if nth == 0 { ": " } else { ", " })?;
+            f.write_str(source)?;
+            f.write_str(" (")?;
+            f.write_str(reason)?;
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CredentialsError {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn debug_shows_the_key_id_alone() {
+        let credentials = Credentials::new("AKIDEXAMPLE", "top-secret")
+            .unwrap()
+            .session_token("my-token")
+            .unwrap()
+            .expires_at(UNIX_EPOCH);
+        assert_eq!(
+            format!("{credentials:?}"),
+            r#"Credentials { access_key_id: "AKIDEXAMPLE", .. }"#
+        );
+        assert!(!format!("{credentials:#?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_token_and_an_end_join_in_either_order() {
+        let end = UNIX_EPOCH + Duration::from_secs(7);
+        let bare = || Credentials::new("AKID", "secret").unwrap();
+        let one = bare().session_token("token").unwrap().expires_at(end);
+        let other = bare().expires_at(end).session_token("token").unwrap();
+        for credentials in [one, other] {
+            assert_eq!(credentials.access_key_id(), "AKID");
+            assert_eq!(credentials.as_aws().secret_access_key(), "secret");
+            assert_eq!(credentials.as_aws().session_token(), Some("token"));
+            assert_eq!(credentials.expiry(), Some(end));
+        }
+        assert_eq!(bare().expiry(), None);
+        assert_eq!(bare().as_aws().session_token(), None);
+    }
+
+    #[test]
+    fn bad_parts_are_named_and_not_shown() {
+        const CASES: [(&str, &str, &str); 8] = [
+            ("", "s", "the access key id is empty"),
+            ("AKID", "", "the secret access key is empty"),
+            ("AKID\n", "s", "the access key id has whitespace in it"),
+            (
+                "AKID",
+                "XYZZY ",
+                "the secret access key has whitespace in it",
+            ),
+            (
+                "AKID",
+                "XY\u{a0}ZZY",
+                "the secret access key has whitespace in it",
+            ),
+            (
+                "AK\0ID",
+                "s",
+                "the access key id has characters in it that are not printable ASCII",
+            ),
+            (
+                "AKID",
+                "XYZZY\u{7f}",
+                "the secret access key has characters in it that are not printable ASCII",
+            ),
+            (
+                "AKID",
+                "XYZZÝ",
+                "the secret access key has characters in it that are not printable ASCII",
+            ),
+        ];
+        for (id, secret, message) in CASES {
+            let error = Credentials::new(id, secret).unwrap_err();
+            assert_eq!(error.to_string(), message);
+            assert!(!format!("{error:?}").contains("XY"));
+        }
+        let good = Credentials::new("AKID", "s").unwrap();
+        let error = good.clone().session_token("").unwrap_err();
+        assert_eq!(error.to_string(), "the session token is empty");
+        let error = good.session_token("a\tb").unwrap_err();
+        assert_eq!(error.to_string(), "the session token has whitespace in it");
+    }
+}

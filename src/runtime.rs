@@ -1,0 +1,136 @@
+//! What the lock needs from the world beside DynamoDB: clocks, sleep, tasks, random bits.
+//!
+//! One trait, so that the simulation can run the same client code on virtual time.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
+use std::task::Poll;
+
+use crate::clock::{Moment, Monotonic, SystemClock};
+
+/// A future on the heap.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The world around a client.
+pub(crate) trait Runtime: Send + Sync + 'static {
+    /// Reads both clocks, the monotonic one first.
+    fn now(&self) -> Moment;
+
+    /// Completes once the monotonic clock has reached `at`, never earlier.
+    fn sleep_until(&self, at: Monotonic) -> BoxFuture<()>;
+
+    /// Runs a task in the background. Where no runtime runs, the task is handed back undone.
+    fn spawn(&self, task: BoxFuture<()>) -> Result<(), BoxFuture<()>>;
+
+    /// 128 random bits, fetched from the operating system at each call.
+    fn random(&self) -> Result<[u8; 16], RandomUnavailable>;
+
+    /// Whether the caller is where `sleep_until` and sockets work.
+    fn is_running(&self) -> bool;
+
+    /// Learns what happened, where somebody counts it.
+    fn note(&self, event: Event) {
+        let _ = event;
+    }
+}
+
+/// What an onlooker may want to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A refusal showed that an earlier attempt had acquired the lock.
+    AcquireRecovered,
+    /// A new lease was renewed before it was handed out, because little was left of it.
+    AcquireRenewed,
+    /// A refusal showed that a renewal had been applied.
+    RenewalRecovered,
+    /// A refusal showed that a release had been applied.
+    ReleaseRecovered,
+    /// What an abandoned acquisition had locked was given back.
+    CleanedUp,
+    /// A lease was lost.
+    Lost,
+}
+
+/// The operating system gave no random bits.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gave no random bits: {0}")]
+pub(crate) struct RandomUnavailable(pub(crate) String);
+
+/// The machine's clocks and random bits, and Tokio.
+#[derive(Debug)]
+pub(crate) struct Tokio {
+    clock: SystemClock,
+    /// The runtime that the client was first used in, for leases that are dropped outside of it.
+    home: OnceLock<tokio::runtime::Handle>,
+}
+
+impl Tokio {
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: SystemClock::new(),
+            home: OnceLock::new(),
+        }
+    }
+}
+
+impl Runtime for Tokio {
+    fn now(&self) -> Moment {
+        self.clock.read()
+    }
+
+    fn sleep_until(&self, at: Monotonic) -> BoxFuture<()> {
+        match self.clock.instant(at) {
+            Some(instant) => Box::pin(tokio::time::sleep_until(instant.into())),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) -> Result<(), BoxFuture<()>> {
+        let here = tokio::runtime::Handle::try_current().ok();
+        match here.as_ref().or(self.home.get()) {
+            Some(handle) => {
+                handle.spawn(task);
+                Ok(())
+            }
+            None => Err(task),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    fn random(&self) -> Result<[u8; 16], RandomUnavailable> {
+        let mut bits = [0; 16];
+        match getrandom::fill(&mut bits) {
+            Ok(()) => Ok(bits),
+            Err(error) => Err(RandomUnavailable(error.to_string())),
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        match tokio::runtime::Handle::try_current() {
+            Ok(handle) => {
+                self.home.get_or_init(|| handle);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Which of two futures completed first.
+pub(crate) enum First<A, B> {
+    A(A),
+    B(B),
+}
+
+/// Waits for either; `a` where both are ready. The other is dropped.
+pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = a.as_mut().poll(cx) {
+            return Poll::Ready(First::A(done));
+        }
+        b.as_mut().poll(cx).map(First::B)
+    })
+    .await
+}

@@ -1,0 +1,129 @@
+//! Condition and update expressions: names and values go in by placeholder only.
+//!
+//! Placeholders are numbered by the builder (`#0`, `:0`), so they can neither collide with one
+//! another nor with a reserved word, whatever the attributes are called.
+//! See <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html>.
+
+use serde_core::ser::{Serialize, SerializeMap, Serializer};
+
+use super::value::AttributeValue;
+
+/// The names and values that an operation's expressions refer to.
+#[derive(Debug, Default)]
+pub(crate) struct Placeholders<'a> {
+    names: Vec<&'a str>,
+    values: Vec<AttributeValue>,
+}
+
+impl<'a> Placeholders<'a> {
+    /// The placeholder of an attribute's name; the same name has one placeholder.
+    pub(crate) fn name(&mut self, name: &'a str) -> Placeholder {
+        let at = self.names.iter().position(|known| *known == name);
+        let number = at.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+        Placeholder { sigil: '#', number }
+    }
+
+    /// The placeholder of a value.
+    pub(crate) fn value(&mut self, value: impl Into<AttributeValue>) -> Placeholder {
+        self.values.push(value.into());
+        Placeholder {
+            sigil: ':',
+            number: self.values.len() - 1,
+        }
+    }
+
+    /// `ExpressionAttributeNames`, as a JSON object.
+    pub(super) fn names(&self) -> Names<'_> {
+        Names(&self.names)
+    }
+
+    /// `ExpressionAttributeValues`, as a JSON object; `None` where there is no value, since
+    /// DynamoDB refuses an empty object.
+    pub(super) fn values(&self) -> Option<Values<'_>> {
+        (!self.values.is_empty()).then_some(Values(&self.values))
+    }
+}
+
+/// What stands for a name or a value inside an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placeholder {
+    sigil: char,
+    number: usize,
+}
+
+impl std::fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.sigil, self.number)
+    }
+}
+
+pub(super) struct Names<'a>(&'a [&'a str]);
+
+impl Serialize for Names<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        numbered(serializer, '#', self.0)
+    }
+}
+
+pub(super) struct Values<'a>(&'a [AttributeValue]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        numbered(serializer, ':', self.0)
+    }
+}
+
+fn numbered<S: Serializer, T: Serialize>(
+    serializer: S,
+    sigil: char,
+    entries: &[T],
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(entries.len()))?;
+    for (number, entry) in entries.iter().enumerate() {
+        map.serialize_entry(&Placeholder { sigil, number }.to_string(), entry)?;
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_placeholder_and_every_value_its_own() {
+        let mut placeholders = Placeholders::default();
+        let first = placeholders.name("a");
+        let second = placeholders.name("b");
+        assert_eq!(placeholders.name("a"), first);
+        assert_ne!(first, second);
+        let one = placeholders.value("x");
+        let two = placeholders.value("x");
+        assert_eq!([one.to_string(), two.to_string()], [":0", ":1"]);
+        assert_eq!(
+            serde_json::to_string(&placeholders.names()).unwrap(),
+            r##"{"#0":"a","#1":"b"}"##
+        );
+        assert_eq!(
+            serde_json::to_string(&placeholders.values().unwrap()).unwrap(),
+            r#"{":0":{"S":"x"},":1":{"S":"x"}}"#
+        );
+    }
+
+    #[test]
+    fn names_that_look_like_placeholders_stay_names() {
+        let mut placeholders = Placeholders::default();
+        let odd: Vec<_> = ["#1", ":0", "#0", "a.b", "SET", "\"", ""]
+            .into_iter()
+            .map(|name| placeholders.name(name).to_string())
+            .collect();
+        assert_eq!(odd, ["#0", "#1", "#2", "#3", "#4", "#5", "#6"]);
+    }
+
+    #[test]
+    fn no_value_is_no_object() {
+        assert!(Placeholders::default().values().is_none());
+    }
+}

@@ -1,0 +1,83 @@
+//! DynamoDB's JSON over signed HTTP: the few operations that a lock needs.
+
+mod endpoint;
+mod expression;
+mod http;
+mod operation;
+mod response;
+mod sign;
+mod value;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+pub(crate) use endpoint::{Endpoint, InvalidEndpoint, check_region};
+pub(crate) use expression::{Placeholder, Placeholders};
+pub(crate) use http::HttpTransport;
+pub(crate) use operation::{Action, Returns, Write};
+pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};
+pub(crate) use sign::sign;
+pub use value::{AttributeValue, InvalidValue, Item, Number, Set};
+
+use crate::runtime::BoxFuture;
+
+/// Sends one signed request and brings the whole answer, or says how far it came.
+///
+/// Dropping the future abandons the request; whether DynamoDB has seen it is then unknown.
+pub(crate) trait Transport: Send + Sync + 'static {
+    fn send(
+        &self,
+        request: ::http::Request<Bytes>,
+    ) -> BoxFuture<Result<::http::Response<Bytes>, SendError>>;
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// Surely no byte of the request reached DynamoDB.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It may have been applied.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+impl Failure {
+    /// A failure of our own side, in our own words.
+    pub(crate) fn of(kind: FailureKind, message: impl Into<Box<str>>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            request_id: None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "{code}: {}", self.message)?,
+            None => f.write_str(&self.message)?,
+        }
+        match &self.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The request that a write is, not yet signed.
+pub(crate) fn request(
+    endpoint: &Endpoint,
+    write: &Write<'_>,
+) -> Result<::http::Request<Bytes>, String> {
+    let body = write.body().map_err(|error| error.to_string())?;
+    ::http::Request::post("/")
+        .header("host", endpoint.host())
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", write.target())
+        .body(body.into())
+        .map_err(|error| error.to_string())
+}
