@@ -1,0 +1,274 @@
+//! Drives an acquisition: waits, sends, and gives back what was given up.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use crate::client::{Answer, Shared};
+use crate::clock::Monotonic;
+use crate::error::Error;
+use crate::lease::{Grant, renew_once};
+use crate::options::Terms;
+use crate::protocol::{Acquire, Acquired, Jitter, Renewed, Surroundings, Verdict, abandon};
+use crate::queue::Turn;
+use crate::runtime::{BoxFuture, Event, First, race};
+use crate::version::ksuid;
+use crate::wire::Outcome;
+
+/// How patient an acquisition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until the timeout.
+    Wait,
+    /// Until it is clear that another holds the lock.
+    Once,
+}
+
+/// Acquires the lock; `None` where it is held and there is no patience.
+///
+/// Dropping the future gives back in the background what may have been acquired.
+pub(crate) async fn acquire(
+    client: &Arc<Shared>,
+    terms: Arc<Terms>,
+    patience: Patience,
+) -> Result<Option<Grant>, Error> {
+    if !client.runtime.is_running() {
+        return Err(Error::no_runtime());
+    }
+    let now = client.runtime.now();
+    let until = now.mono.plus(terms.timeout);
+    let queue = terms.queue();
+    let turn = match patience {
+        Patience::Once => client.queues.try_enter(&queue, now, until),
+        Patience::Wait => client.queues.enter(&*client.runtime, &queue, until).await,
+    };
+    let Some(turn) = turn else {
+        return match patience {
+            Patience::Once => Ok(None),
+            Patience::Wait => Err(Error::held(None)),
+        };
+    };
+    let mut acquisition = Acquisition {
+        machine: Acquire::new(new_version(client)?, now),
+        jitter: client.jitter()?,
+        client: client.clone(),
+        terms,
+        until,
+        in_flight: None,
+        turn: Some(turn),
+        must_give_back: false,
+    };
+    acquisition.run(patience).await
+}
+
+fn new_version(client: &Shared) -> Result<String, Error> {
+    let seconds = client.runtime.now().wall.0 / 1_000_000_000;
+    Ok(ksuid(seconds, client.runtime.random()?))
+}
+
+/// An acquisition on its way. Dropped before its end, it cleans up behind itself.
+struct Acquisition {
+    client: Arc<Shared>,
+    terms: Arc<Terms>,
+    machine: Acquire,
+    jitter: Jitter,
+    until: Monotonic,
+    in_flight: Option<BoxFuture<Answer>>,
+    turn: Option<Turn>,
+    /// Whether the lock is ours, and not yet handed out.
+    must_give_back: bool,
+}
+
+impl Acquisition {
+    async fn run(&mut self, patience: Patience) -> Result<Option<Grant>, Error> {
+        loop {
+            match self.attempt().await? {
+                Verdict::Acquired(acquired) => {
+                    self.must_give_back = true;
+                    if acquired.recovered {
+                        self.client.runtime.note(Event::AcquireRecovered);
+                    }
+                    if let Some(acquired) = self.refresh(*acquired).await? {
+                        self.must_give_back = false;
+                        return Ok(Some(self.grant(acquired)));
+                    }
+                    // Somebody has it by now. What comes is another acquisition.
+                    self.must_give_back = false;
+                    let now = self.client.runtime.now();
+                    self.machine = Acquire::new(new_version(&self.client)?, now);
+                }
+                Verdict::Held if patience == Patience::Once => return Ok(None),
+                Verdict::Held | Verdict::Again => {}
+                Verdict::Failed(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the next attempt, and makes it.
+    async fn attempt(&mut self) -> Result<Verdict, Error> {
+        let runtime = self.client.runtime.clone();
+        if self.machine.next_at() > runtime.now().mono {
+            runtime
+                .sleep_until(self.machine.next_at().min(self.until))
+                .await;
+        }
+        if runtime.now().mono >= self.until {
+            return Err(self.out_of_time());
+        }
+        let credentials = self.client.credentials().await.map_err(Error::failed)?;
+        let sent = runtime.now();
+        let skew = self.terms.max_clock_skew;
+        let (base, doubtful) = {
+            let trust = self.client.trust();
+            (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
+        };
+        let write = self.machine.attempt(&self.terms, sent, base, doubtful);
+        let timeout = self.client.attempt_timeout.min(self.terms.lease);
+        let answer = self.client.send(&write, &credentials, sent, timeout, skew);
+        drop(write);
+        self.in_flight = Some(answer);
+        let time_is_up = runtime.sleep_until(self.until);
+        let in_flight = &mut self.in_flight;
+        let answer = poll_fn(|cx| match in_flight {
+            Some(answer) => answer.as_mut().poll(cx),
+            None => std::task::Poll::Pending,
+        });
+        let First::A(answer) = race(answer, time_is_up).await else {
+            return Err(self.out_of_time());
+        };
+        self.in_flight = None;
+        let doubtful = self.client.trust().is_doubtful(answer.arrived, skew);
+        let client = &self.client;
+        Ok(self.machine.answered(
+            answer.outcome,
+            Surroundings {
+                terms: &self.terms,
+                now: answer.arrived,
+                doubtful,
+                backoff: client.backoff,
+                jitter: &mut self.jitter,
+                is_abandoned: &|version| client.is_abandoned(version),
+            },
+        ))
+    }
+
+    /// Renews a lease of which little is left before anybody believes in it; `None` where it is
+    /// no longer ours.
+    async fn refresh(&mut self, mut acquired: Acquired) -> Result<Option<Acquired>, Error> {
+        let runtime = self.client.runtime.clone();
+        let mut failures = 0;
+        loop {
+            let now = runtime.now();
+            if acquired.lease.remaining(now) > self.terms.lease / 2 {
+                return Ok(Some(acquired));
+            }
+            if now.mono >= self.until {
+                return Err(self.out_of_time());
+            }
+            let lease = std::sync::Mutex::new(acquired.lease);
+            let renewed = renew_once(&self.client, &self.terms, &lease, self.terms.lease);
+            let renewed = race(renewed, runtime.sleep_until(self.until)).await;
+            acquired.lease = lease
+                .into_inner()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            match renewed {
+                First::A(Renewed::Done { .. }) => runtime.note(Event::AcquireRenewed),
+                First::A(Renewed::Lost(_)) => return Ok(None),
+                First::A(Renewed::Failed(failure)) if failure.kind.is_passing() => {
+                    failures += 1;
+                    let pause = self.client.backoff.pause(failures, &mut self.jitter);
+                    runtime.sleep_until(runtime.now().mono.plus(pause)).await;
+                }
+                First::A(Renewed::Failed(failure)) => return Err(Error::failed(failure)),
+                First::B(()) => return Err(self.out_of_time()),
+            }
+        }
+    }
+
+    fn grant(&mut self, mut acquired: Acquired) -> Grant {
+        acquired.lease.hand_out();
+        Grant {
+            client: self.client.clone(),
+            terms: self.terms.clone(),
+            acquired,
+            turn: self.turn.take(),
+        }
+    }
+
+    fn out_of_time(&self) -> Error {
+        self.machine.out_of_time()
+    }
+}
+
+impl Drop for Acquisition {
+    fn drop(&mut self) {
+        let given_up = self.must_give_back || (self.machine.is_unsettled() && self.turn.is_some());
+        if !given_up {
+            return;
+        }
+        // Nobody will ever believe in this version.
+        self.client.abandon(self.machine.version());
+        let fresh = Acquire::new(String::new(), self.client.runtime.now());
+        let clean_up = CleanUp {
+            client: self.client.clone(),
+            terms: self.terms.clone(),
+            machine: std::mem::replace(&mut self.machine, fresh),
+            jitter: std::mem::replace(&mut self.jitter, Jitter::new(0)),
+            in_flight: self.in_flight.take(),
+            turn: self.turn.take(),
+        };
+        self.client.in_background(Box::pin(clean_up.run()));
+    }
+}
+
+/// Gives back what an acquisition that nobody waits for may have locked.
+struct CleanUp {
+    client: Arc<Shared>,
+    terms: Arc<Terms>,
+    machine: Acquire,
+    jitter: Jitter,
+    in_flight: Option<BoxFuture<Answer>>,
+    turn: Option<Turn>,
+}
+
+impl CleanUp {
+    async fn run(mut self) {
+        let runtime = self.client.runtime.clone();
+        // Whatever was acquired is over by then.
+        let ends = runtime.now().mono.plus(self.terms.lease);
+        if let Some(turn) = &self.turn {
+            turn.lasts_until(ends);
+        }
+        if let Some(in_flight) = self.in_flight.take() {
+            let answer = in_flight.await;
+            if !self
+                .machine
+                .may_have_locked(&answer.outcome, &self.terms.names)
+            {
+                return;
+            }
+        }
+        let mut failures = 0;
+        while runtime.now().mono < ends {
+            let outcome = match self.client.credentials().await {
+                Ok(credentials) => {
+                    let write = abandon(&self.terms, self.machine.version());
+                    let (sent, skew) = (runtime.now(), self.terms.max_clock_skew);
+                    let timeout = self.client.attempt_timeout;
+                    let answer = self.client.send(&write, &credentials, sent, timeout, skew);
+                    drop(write);
+                    answer.await.outcome
+                }
+                Err(failure) => Outcome::NotApplied(failure),
+            };
+            match outcome {
+                Outcome::Applied(_) => return runtime.note(Event::CleanedUp),
+                Outcome::Refused(_) => return,
+                Outcome::NotApplied(failure) if !failure.kind.is_passing() => return,
+                Outcome::NotApplied(_) | Outcome::Unknown(_) => {}
+            }
+            failures += 1;
+            let pause = self.client.backoff.pause(failures, &mut self.jitter);
+            runtime.sleep_until(runtime.now().mono.plus(pause)).await;
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The one error of the crate: opaque, asked by predicates.
+
+use std::fmt;
+
+use crate::credentials::CredentialsError;
+use crate::protocol::{BadAttribute, Holder, Lost};
+use crate::runtime::RandomUnavailable;
+use crate::wire::{Failure, FailureKind, InvalidEndpoint};
+
+/// What went wrong, asked by predicates.
+///
+/// ```no_run
+/// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+/// match lock.acquire().await {
+///     Ok(lease) => lease.release().await?,
+///     Err(error) if error.is_held() => println!("held by {:?}", error.holder()),
+///     Err(error) if error.is_unavailable() => println!("DynamoDB did not answer: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// No error holds a secret or the content of an item beyond what names the lock's holder.
+pub struct Error(Box<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    InvalidOption {
+        option: OptionName,
+        problem: String,
+    },
+    Held(Option<Holder>),
+    Lost(Lost),
+    BadAttribute(BadAttribute),
+    ItemNotFound,
+    /// DynamoDB's refusal, the network's, or ours on its behalf.
+    Failed {
+        failure: Failure,
+        out_of_time: bool,
+    },
+    ReleaseUnconfirmed(Failure),
+    OutOfTime,
+    Cancelled,
+    Credentials(CredentialsError),
+    Random(RandomUnavailable),
+    NoRuntime,
+    Request(String),
+}
+
+/// The option that an error speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OptionName {
+    Table,
+    PartitionKey,
+    SortKey,
+    AttributeNames,
+    Timeout,
+    Lease,
+    Heartbeat,
+    RetryInterval,
+    Owner,
+    DeleteOnRelease,
+    Region,
+    Endpoint,
+    AttemptTimeout,
+    ConnectTimeout,
+    Backoff,
+}
+
+impl fmt::Display for OptionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::PartitionKey => "partition key",
+            Self::SortKey => "sort key",
+            Self::AttributeNames => "attribute names",
+            Self::Timeout => "timeout",
+            Self::Lease => "lease",
+            Self::Heartbeat => "heartbeat",
+            Self::RetryInterval => "retry interval",
+            Self::Owner => "owner",
+            Self::DeleteOnRelease => "delete on release",
+            Self::Region => "region",
+            Self::Endpoint => "endpoint URL",
+            Self::AttemptTimeout => "attempt timeout",
+            Self::ConnectTimeout => "connect timeout",
+            Self::Backoff => "backoff",
+        })
+    }
+}
+
+impl Error {
+    /// An option is out of its range, or does not go with another. Nothing was sent.
+    pub fn is_invalid_option(&self) -> bool {
+        matches!(*self.0, Kind::InvalidOption { .. })
+    }
+
+    /// Another holds the lock, and went on holding it until the time was up.
+    ///
+    /// [`holder`](Self::holder) says who.
+    pub fn is_held(&self) -> bool {
+        matches!(*self.0, Kind::Held(_))
+    }
+
+    /// The time for acquiring was up: the lock was held, or DynamoDB could not be asked.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            *self.0,
+            Kind::Held(_)
+                | Kind::OutOfTime
+                | Kind::Failed {
+                    out_of_time: true,
+                    ..
+                }
+        )
+    }
+
+    /// The lease is lost; [`lost`](Self::lost) says why.
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.0, Kind::Lost(_))
+    }
+
+    /// A lock attribute in the item has the wrong type or unreadable content.
+    ///
+    /// The item was left as it is.
+    pub fn is_bad_attribute(&self) -> bool {
+        matches!(*self.0, Kind::BadAttribute(_))
+    }
+
+    /// There is no such item, and the lock was told to lock existing items only.
+    pub fn is_item_not_found(&self) -> bool {
+        matches!(*self.0, Kind::ItemNotFound)
+    }
+
+    /// There is no such table (or it is being created or deleted).
+    pub fn is_table_not_found(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.kind == FailureKind::TableNotFound)
+    }
+
+    /// The credentials do not permit the operation.
+    pub fn is_access_denied(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.kind == FailureKind::AccessDenied)
+    }
+
+    /// There are no usable credentials, or DynamoDB did not accept them.
+    pub fn is_credentials(&self) -> bool {
+        matches!(*self.0, Kind::Credentials(_))
+            || self.failure().is_some_and(|failure| {
+                matches!(
+                    failure.kind,
+                    FailureKind::CredentialsRejected | FailureKind::CredentialsExpired
+                )
+            })
+    }
+
+    /// DynamoDB asked to slow down until the time was up.
+    pub fn is_throttled(&self) -> bool {
+        self.failure()
+            .is_some_and(|failure| failure.kind == FailureKind::Throttled)
+    }
+
+    /// DynamoDB could not be reached or did not answer properly; another try may do.
+    pub fn is_unavailable(&self) -> bool {
+        self.failure().is_some_and(|failure| {
+            matches!(
+                failure.kind,
+                FailureKind::Unavailable | FailureKind::BadAnswer
+            )
+        })
+    }
+
+    /// The user's own cancellation future completed first.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(*self.0, Kind::Cancelled)
+    }
+
+    /// Who holds the lock, where the error is that another does.
+    pub fn holder(&self) -> Option<&Holder> {
+        match &*self.0 {
+            Kind::Held(holder) => holder.as_ref(),
+            Kind::Lost(lost) => lost.taken_over_by(),
+            _ => None,
+        }
+    }
+
+    /// Why the lease is lost, where that is the error.
+    pub fn lost(&self) -> Option<&Lost> {
+        match &*self.0 {
+            Kind::Lost(lost) => Some(lost),
+            _ => None,
+        }
+    }
+
+    /// DynamoDB's error code, such as `ValidationException`.
+    pub fn code(&self) -> Option<&str> {
+        self.failure().and_then(|failure| failure.code.as_deref())
+    }
+
+    /// The id that DynamoDB gave the failed request; AWS support asks for it.
+    pub fn request_id(&self) -> Option<&str> {
+        self.failure()
+            .and_then(|failure| failure.request_id.as_deref())
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match &*self.0 {
+            Kind::Failed { failure, .. } | Kind::ReleaseUnconfirmed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+
+    pub(crate) fn invalid_option(option: OptionName, problem: impl Into<String>) -> Self {
+        Self::of(Kind::InvalidOption {
+            option,
+            problem: problem.into(),
+        })
+    }
+
+    pub(crate) fn held(holder: Option<Holder>) -> Self {
+        Self::of(Kind::Held(holder))
+    }
+
+    pub(crate) fn item_not_found() -> Self {
+        Self::of(Kind::ItemNotFound)
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self::of(Kind::Failed {
+            failure,
+            out_of_time: false,
+        })
+    }
+
+    /// The time is up, and this was the last thing that failed; `None` where nothing was tried.
+    pub(crate) fn out_of_time(last: Option<Failure>) -> Self {
+        Self::of(match last {
+            Some(failure) => Kind::Failed {
+                failure,
+                out_of_time: true,
+            },
+            None => Kind::OutOfTime,
+        })
+    }
+
+    pub(crate) fn release_unconfirmed(failure: Failure) -> Self {
+        Self::of(Kind::ReleaseUnconfirmed(failure))
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self::of(Kind::Cancelled)
+    }
+
+    pub(crate) fn no_runtime() -> Self {
+        Self::of(Kind::NoRuntime)
+    }
+
+    pub(crate) fn request(problem: impl Into<String>) -> Self {
+        Self::of(Kind::Request(problem.into()))
+    }
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        Self::of(Kind::Lost(lost))
+    }
+}
+
+impl From<BadAttribute> for Error {
+    fn from(bad: BadAttribute) -> Self {
+        Self::of(Kind::BadAttribute(bad))
+    }
+}
+
+impl From<CredentialsError> for Error {
+    fn from(error: CredentialsError) -> Self {
+        Self::of(Kind::Credentials(error))
+    }
+}
+
+impl From<RandomUnavailable> for Error {
+    fn from(error: RandomUnavailable) -> Self {
+        Self::of(Kind::Random(error))
+    }
+}
+
+impl From<InvalidEndpoint> for Error {
+    fn from(error: InvalidEndpoint) -> Self {
+        Self::invalid_option(OptionName::Endpoint, error.to_string())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::InvalidOption { option, problem } => write!(f, "{option}: {problem}"),
+            Kind::Held(Some(holder)) => write!(f, "the lock is held by {holder}"),
+            Kind::Held(None) => f.write_str("the lock is held by another task of this client"),
+            Kind::Lost(lost) => write!(f, "the lease is lost: {lost}"),
+            Kind::BadAttribute(bad) => write!(f, "{bad}"),
+            Kind::ItemNotFound => {
+                f.write_str("there is no such item, and only existing items may be locked")
+            }
+            Kind::Failed {
+                failure,
+                out_of_time: false,
+            } => write!(f, "{failure}"),
+            Kind::Failed {
+                failure,
+                out_of_time: true,
+            } => {
+                write!(f, "the lock could not be acquired in time: {failure}")
+            }
+            Kind::ReleaseUnconfirmed(failure) => write!(
+                f,
+                "the release could not be confirmed, and the lock ends with its lease at the latest: {failure}"
+            ),
+            Kind::OutOfTime => f.write_str("the lock could not be acquired in time"),
+            Kind::Cancelled => f.write_str("cancelled"),
+            Kind::Credentials(error) => write!(f, "{error}"),
+            Kind::Random(error) => write!(f, "{error}"),
+            Kind::NoRuntime => f.write_str("no Tokio runtime is running here"),
+            Kind::Request(problem) => write!(f, "the request could not be made: {problem}"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Error").field(&self.0).finish()
+    }
+}
+
+impl std::error::Error for Error {}

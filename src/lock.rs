@@ -1,0 +1,285 @@
+//! The lock: an item and how to lock it.
+
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::acquire::{Patience, acquire};
+use crate::client::Client;
+use crate::error::Error;
+use crate::key::Key;
+use crate::lease::Lease;
+use crate::options::{AttributeNames, Options};
+use crate::runtime::{BoxFuture, First, race};
+
+/// A lock on one item of a table.
+///
+/// Cheap to clone. Options have defaults, and are checked when the lock is used, before anything
+/// is sent.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # async fn run(client: dynolock::Client) -> Result<(), dynolock::Error> {
+/// let lock = client
+///     .lock("jobs", ("id", "job-42"))
+///     .lease(Duration::from_secs(10))
+///     .timeout(Duration::from_secs(30))
+///     .owner("worker-7");
+/// let lease = lock.acquire().await?;
+/// lease.release().await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Lock {
+    client: Client,
+    options: Options,
+    cancellation: Option<Cancellation>,
+}
+
+type Cancellation = Arc<dyn Fn() -> BoxFuture<()> + Send + Sync>;
+
+impl Lock {
+    pub(crate) fn new(client: Client, table: String, key: Key) -> Self {
+        Self {
+            client,
+            options: Options::new(table, key),
+            cancellation: None,
+        }
+    }
+
+    /// How long to wait for the lock, local queue included: 1 ms or more, `Duration::MAX` for
+    /// ever. Default 1 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// How long a lease lasts unless it is renewed: 10 ms to 366 days. Default 500 ms.
+    ///
+    /// So long does the lock stay held after its holder has died.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.options.lease = lease;
+        self
+    }
+
+    /// How often a lease is renewed: 1 ms or more, and shorter than the lease. Default a fifth
+    /// of the lease.
+    #[must_use]
+    pub fn heartbeat(mut self, period: Duration) -> Self {
+        self.options.heartbeat = Some(period);
+        self
+    }
+
+    /// Leaves renewing to [`Lease::renew`], until [`Lease::start_heartbeat`] is called.
+    #[must_use]
+    pub fn manual_heartbeat(mut self) -> Self {
+        self.options.automatic = false;
+        self
+    }
+
+    /// How often to try while another holds the lock: 1 ms to 1 h, a fifth more or less at
+    /// random. Default 100 ms.
+    ///
+    /// The first try is immediate, and one comes as soon as the other's lease is due to be dead.
+    #[must_use]
+    pub fn retry_interval(mut self, interval: Duration) -> Self {
+        self.options.retry_interval = interval;
+        self
+    }
+
+    /// How far apart the wall clocks of holders may be. Default 1 s.
+    ///
+    /// A lock whose expiry is past by more than this is taken over at once. Zero is dyno's
+    /// behaviour. With `Duration::MAX` no wall clock is believed: a lock is taken over once it
+    /// was seen unchanged for the length of its lease, which frees it in any case.
+    #[must_use]
+    pub fn max_clock_skew(mut self, skew: Duration) -> Self {
+        self.options.max_clock_skew = skew;
+        self
+    }
+
+    /// Who holds the lock, for people: 1 to 256 bytes without control characters. Default none.
+    ///
+    /// It is written into the item, where others read it: no secrets.
+    #[must_use]
+    pub fn owner(mut self, label: impl Into<String>) -> Self {
+        self.options.owner = Some(label.into());
+        self
+    }
+
+    /// Refuses to lock an item that does not exist, in place of creating it.
+    #[must_use]
+    pub fn existing_only(mut self) -> Self {
+        self.options.existing_only = true;
+        self
+    }
+
+    /// Deletes the item on release, where it had nothing but its key when it was locked.
+    ///
+    /// Attributes that others add meanwhile are deleted with it. Fencing tokens then start from
+    /// the clock again. Not to be combined with [`existing_only`](Self::existing_only).
+    #[must_use]
+    pub fn delete_on_release(mut self) -> Self {
+        self.options.delete_on_release = true;
+        self
+    }
+
+    /// Other names for the lock's attributes.
+    #[must_use]
+    pub fn attribute_names(mut self, names: AttributeNames) -> Self {
+        self.options.names = names;
+        self
+    }
+
+    /// Gives up `acquire`, `try_acquire` and `with` once the future completes that `cancelled`
+    /// makes; it is called once for each of them.
+    ///
+    /// The error is [`Error::is_cancelled`]. What was acquired is given back in the background,
+    /// as where the future is dropped.
+    ///
+    /// ```no_run
+    /// # async fn run(client: dynolock::Client, stop: std::sync::Arc<tokio::sync::Notify>) -> Result<(), dynolock::Error> {
+    /// let lock = client.lock("jobs", ("id", "job-42")).cancelled_by(move || {
+    ///     let stop = stop.clone();
+    ///     async move { stop.notified().await }
+    /// });
+    /// let lease = lock.acquire().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn cancelled_by<F, C>(mut self, cancelled: F) -> Self
+    where
+        F: Fn() -> C + Send + Sync + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        self.cancellation = Some(Arc::new(move || Box::pin(cancelled())));
+        self
+    }
+
+    /// Acquires the lock, waiting up to the [timeout](Self::timeout).
+    ///
+    /// Errors: [`is_held`](Error::is_held) where another held it to the end,
+    /// [`is_unavailable`](Error::is_unavailable) and [`is_throttled`](Error::is_throttled) where
+    /// DynamoDB did not serve us in time; at once where an option is invalid, or where trying
+    /// again is of no use (no such table, no permission, a lock that cannot be read).
+    ///
+    /// Dropping the future gives back in the background what may have been acquired.
+    pub async fn acquire(&self) -> Result<Lease, Error> {
+        // Only a single try ends without either.
+        let lease = self
+            .cancellable(self.acquire_with(Patience::Wait))
+            .await??;
+        lease.ok_or_else(|| Error::held(None))
+    }
+
+    /// Acquires the lock if it is free or its holder is known to be dead; `None` where it is held.
+    ///
+    /// One request as a rule; more only where an attempt fails for a passing reason, up to the
+    /// timeout. Rule 2 of a take-over (seen unchanged for a lease) needs [`acquire`](Self::acquire).
+    /// `None` at once where another task of this client has the lock or waits for it.
+    ///
+    /// Errors and dropping as for [`acquire`](Self::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<Lease>, Error> {
+        self.cancellable(self.acquire_with(Patience::Once)).await?
+    }
+
+    /// Acquires the lock, runs `work`, and releases.
+    ///
+    /// The future of `work` is dropped the moment the lease is lost, and the error says why. A
+    /// panic in `work` releases, and goes on. Where `work` fails, the lock is released and its
+    /// error returned. Dropping the future drops that of `work` and releases in the background.
+    ///
+    /// ```no_run
+    /// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+    /// let token = lock
+    ///     .with(async |lease| Ok::<_, dynolock::Error>(lease.fencing_token()))
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn with<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&Lease) -> Result<T, E>,
+        E: From<Error>,
+    {
+        let mut cancelled = pin!(self.cancelled());
+        let lease = match race(&mut cancelled, self.acquire_with(Patience::Wait)).await {
+            First::A(()) => return Err(Error::cancelled().into()),
+            First::B(lease) => lease?.ok_or_else(|| Error::held(None))?,
+        };
+        let done = {
+            let stop = race(lease.lost(), &mut cancelled);
+            race(stop, unwound(work(&lease))).await
+        };
+        match done {
+            First::A(First::A(lost)) => Err(Error::from(lost).into()),
+            First::A(First::B(())) => {
+                // What counts is the cancellation.
+                let _ = lease.release().await;
+                Err(Error::cancelled().into())
+            }
+            First::B(Ok(Ok(value))) => {
+                lease.release().await?;
+                Ok(value)
+            }
+            First::B(Ok(Err(error))) => {
+                // What counts is the work's own error.
+                let _ = lease.release().await;
+                Err(error)
+            }
+            First::B(Err(panic)) => {
+                let _ = lease.release().await;
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    async fn acquire_with(&self, patience: Patience) -> Result<Option<Lease>, Error> {
+        let terms = Arc::new(self.options.parse()?);
+        let grant = acquire(&self.client.shared, terms, patience).await?;
+        grant.map(Lease::new).transpose()
+    }
+
+    async fn cancellable<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+        match race(self.cancelled(), future).await {
+            First::A(()) => Err(Error::cancelled()),
+            First::B(done) => Ok(done),
+        }
+    }
+
+    fn cancelled(&self) -> BoxFuture<()> {
+        match &self.cancellation {
+            Some(cancelled) => cancelled(),
+            None => Box::pin(pending()),
+        }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("client", &self.client)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a future; a panic in it is its error.
+async fn unwound<F: Future>(future: F) -> std::thread::Result<F::Output> {
+    let mut future = pin!(future);
+    // After a panic it is not polled again.
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await
+}

@@ -1,0 +1,31 @@
+//! The lock protocol, pure: what to send next, and what an answer means.
+//!
+//! Nothing here reads a clock, waits, or sends: time, answers and random bits come in as
+//! arguments. The drivers in `acquire.rs` and `lease.rs` of the crate do the rest.
+//!
+//! ```text
+//!            start            applied, or a refusal that shows our version
+//! [Acquire] -------> waiting ---------------------------------------------> [Lease]
+//!    ^                  |                                                     |
+//!    |   refused, failed, unknown: again at next_at()                         | renew, release
+//!    +------------------+                                                     v
+//!                                                       held -> lost (once, with a reason)
+//!                                                       held -> released
+//! ```
+
+mod acquire;
+mod attributes;
+mod backoff;
+mod deadline;
+mod lease;
+mod trust;
+mod writes;
+
+pub(crate) use acquire::{Acquire, Acquired, Surroundings, Verdict};
+pub(crate) use attributes::BadAttribute;
+pub use attributes::Holder;
+pub(crate) use backoff::{Backoff, Jitter};
+pub use lease::Lost;
+pub(crate) use lease::{Lease, Released, Renewed};
+pub(crate) use trust::ClockTrust;
+pub(crate) use writes::abandon;
