@@ -1,4 +1,39 @@
-//! skeleton
+//! A lease lock on any item of any DynamoDB table: small, quick to start, with fencing tokens,
+//! and without an AWS SDK.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! # async fn run() -> Result<(), dynolock::Error> {
+//! let client = dynolock::Client::from_env()?;
+//! let lock = client.lock("jobs", ("id", "job-42")).lease(Duration::from_secs(10));
+//!
+//! let lease = lock.acquire().await?; // waits, up to the timeout
+//! println!("mine, with token {}: {:?}", lease.fencing_token(), lease.item());
+//! lease.release().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # In scope
+//!
+//! - At most one holder at a time, as long as wall clocks differ by no more than
+//!   [`max_clock_skew`](Lock::max_clock_skew), or by any amount where that is `Duration::MAX`.
+//! - Fencing tokens that grow with every acquisition, whatever the clocks do.
+//! - A lease that is renewed by itself, and [lost](Lease::lost) at the latest at its deadline: a
+//!   holder that cannot prove that it still holds is told so.
+//! - Requests and answers that are lost, late or doubled: they never revive a lock, shorten a
+//!   lease, or count as success or failure by mistake.
+//! - Sharing tables with programs that use the `lock` package of dyno (Go).
+//!
+//! # Out of scope
+//!
+//! - Exclusion across Regions of an eventually consistent global table.
+//! - Protection of the item against writers that do not ask for the lock; `PutItem` on the item
+//!   erases the lock.
+//! - Runtimes other than Tokio.
+//!
+//! The README shows table layout, permissions and the way from dyno; DESIGN.md says why it is
+//! built as it is.
 
 mod acquire;
 mod client;

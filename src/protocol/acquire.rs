@@ -372,3 +372,7 @@ fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribu
         _ => Ok(state),
     }
 }
+
+#[cfg(test)]
+#[path = "acquire_tests.rs"]
+mod tests;

@@ -232,6 +232,8 @@ impl Lease {
         names: &AttributeNames,
         outcome: Outcome,
     ) -> Renewed {
+        // What comes after the deadline revives nothing.
+        self.lost(now);
         let result = match outcome {
             Outcome::Applied(_) => {
                 self.settle(self.latest);
@@ -251,7 +253,7 @@ impl Lease {
             },
             Outcome::Unknown(failure) => Renewed::Failed(failure),
         };
-        match self.lost(now) {
+        match &self.lost {
             Some(lost) => Renewed::Lost(lost.clone()),
             None => result,
         }
@@ -361,3 +363,7 @@ fn loss(item: Option<&Item>, names: &AttributeNames, version: &str) -> Lost {
         _ => Lost::Removed,
     }
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

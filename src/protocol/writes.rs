@@ -182,3 +182,146 @@ fn update<'t>(
         placeholders,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::options::Options;
+
+    fn terms(change: impl FnOnce(&mut Options)) -> Terms {
+        let mut options = Options::new("leases".into(), ("id", "job-42").into());
+        change(&mut options);
+        options.parse().unwrap()
+    }
+
+    fn body(write: &Write<'_>) -> serde_json::Value {
+        serde_json::from_slice(&write.body().unwrap()).unwrap()
+    }
+
+    const HELD: Standing<'_> = Standing {
+        version: "v1",
+        fence: 7,
+        expires: &[1000, 2000],
+    };
+
+    #[test]
+    fn acquire_has_these_bytes() {
+        let terms = terms(|options| options.owner = Some("web-1".into()));
+        let write = acquire(
+            &terms,
+            &AcquireWrite {
+                version: "v2",
+                expires: 5000,
+                unix_millis: 3,
+                dead_before: Some(4000),
+                seen_dead: Some(&Pair {
+                    version: Some("v1".into()),
+                    expires: 4500,
+                }),
+            },
+        );
+        assert_eq!(
+            String::from_utf8(write.body().unwrap()).unwrap(),
+            concat!(
+                r##"{"TableName":"leases","Key":{"id":{"S":"job-42"}},"##,
+                r##""UpdateExpression":"SET #0 = :7, #1 = :8, #2 = :9, #3 = if_not_exists(#3, :10) + :11, #4 = :12","##,
+                r##""ReturnValues":"ALL_NEW","##,
+                r##""ConditionExpression":"(attribute_not_exists(#0) OR #0 <= :0 OR #0 < :4 OR (#2 = :6 AND #0 = :5)) "##,
+                r##"AND (attribute_not_exists(#1) OR attribute_type(#1, :1)) "##,
+                r##"AND (attribute_not_exists(#2) OR attribute_type(#2, :2)) "##,
+                r##"AND (attribute_not_exists(#4) OR attribute_type(#4, :2)) "##,
+                r##"AND (attribute_not_exists(#3) OR #3 BETWEEN :0 AND :3)","##,
+                r##""ExpressionAttributeNames":{"#0":"dynoLockExpires","#1":"dynoLockLeaseDuration","#2":"dynoLockVersion","#3":"dynoLockFence","#4":"dynoLockOwner"},"##,
+                r##""ExpressionAttributeValues":{":0":{"N":"0"},":1":{"S":"N"},":2":{"S":"S"},":3":{"N":"9223372036854775807"},":4":{"N":"4000"},":5":{"N":"4500"},":6":{"S":"v1"},"##,
+                r##"":7":{"N":"5000"},":8":{"N":"500000000"},":9":{"S":"v2"},":10":{"N":"3"},":11":{"N":"1"},":12":{"S":"v2 web-1"}},"##,
+                r##""ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"##,
+            )
+        );
+    }
+
+    #[test]
+    fn rule_1_is_left_out_where_it_is_off_or_before_1970() {
+        for dead_before in [None, Some(0), Some(-5)] {
+            let terms = terms(|options| options.existing_only = true);
+            let write = acquire(
+                &terms,
+                &AcquireWrite {
+                    version: "v2",
+                    expires: 5000,
+                    unix_millis: 3,
+                    dead_before,
+                    seen_dead: None,
+                },
+            );
+            let body = body(&write);
+            let condition = body["ConditionExpression"].as_str().unwrap();
+            assert!(
+                condition.starts_with("(attribute_not_exists(#0) OR #0 <= :0) AND"),
+                "{condition}"
+            );
+            assert!(
+                condition.ends_with(" AND attribute_exists(#5)"),
+                "{condition}"
+            );
+            assert_eq!(body["ExpressionAttributeNames"]["#5"], "id");
+            let update = body["UpdateExpression"].as_str().unwrap();
+            assert!(update.ends_with(" REMOVE #4"), "{update}");
+        }
+    }
+
+    #[test]
+    fn every_write_under_a_lease_names_version_fence_and_what_may_stand() {
+        let terms = terms(|_| {});
+        let condition = "#0 = :0 AND #1 = :1 AND #2 IN (:2, :3)";
+        for write in [
+            renew(&terms, &HELD, 3000, Duration::from_secs(1)),
+            release(&terms, &HELD),
+            delete(&terms, &HELD),
+        ] {
+            let body = body(&write);
+            assert_eq!(body["ConditionExpression"], condition);
+            let names = &body["ExpressionAttributeNames"];
+            assert_eq!(
+                [&names["#0"], &names["#1"], &names["#2"]],
+                ["dynoLockVersion", "dynoLockFence", "dynoLockExpires"]
+            );
+            let values = &body["ExpressionAttributeValues"];
+            assert_eq!(values[":0"]["S"], "v1");
+            assert_eq!(values[":1"]["N"], "7");
+            assert_eq!([&values[":2"]["N"], &values[":3"]["N"]], ["1000", "2000"]);
+            assert_eq!(body["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+        }
+    }
+
+    #[test]
+    fn a_renewal_states_the_lease_and_a_release_leaves_the_fence() {
+        let terms = terms(|_| {});
+        let renewal = body(&renew(&terms, &HELD, 3000, Duration::from_secs(1)));
+        assert_eq!(renewal["UpdateExpression"], "SET #2 = :4, #3 = :5");
+        assert_eq!(
+            renewal["ExpressionAttributeNames"]["#3"],
+            "dynoLockLeaseDuration"
+        );
+        assert_eq!(renewal["ExpressionAttributeValues"][":4"]["N"], "3000");
+        assert_eq!(
+            renewal["ExpressionAttributeValues"][":5"]["N"],
+            "1000000000"
+        );
+        let release = body(&release(&terms, &HELD));
+        assert_eq!(release["UpdateExpression"], "REMOVE #2, #3, #0, #4");
+        assert_eq!(
+            delete(&terms, &HELD).target(),
+            "DynamoDB_20120810.DeleteItem"
+        );
+    }
+
+    #[test]
+    fn an_abandoned_version_is_removed_wherever_it_stands() {
+        let terms = terms(|_| {});
+        let body = body(&abandon(&terms, "v1"));
+        assert_eq!(body["ConditionExpression"], "#0 = :0");
+        assert_eq!(body["UpdateExpression"], "REMOVE #1, #2, #0, #3");
+    }
+}
