@@ -61,3 +61,8 @@ pub use options::{
 };
 pub use protocol::{Holder, Lost};
 pub use wire::{AttributeValue, InvalidValue, Item, Number, Set};
+
+/// The example of the README runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -164,7 +164,7 @@ fn rule_1_wakes_the_waiter_when_the_expiry_is_past_by_the_skew() {
     assert_eq!(waiter.next_ms(), 70);
     let body = waiter.attempt(at(71));
     assert!(
-        body.contains(&format!(" OR #0 < :4")) && body.contains(&expires(51).to_string()),
+        body.contains(" OR #0 < :4") && body.contains(&expires(51).to_string()),
         "{body}"
     );
     assert!(!takes_the_pair(&body));

@@ -178,20 +178,15 @@ mod tests {
     fn a_contradiction_needs_more_than_skew_and_the_headers_second() {
         // The server stamped noon, between 0 and 200 ms by our monotonic clock.
         for (wall, doubtful) in [
-            (-1001 + 200, true),
-            (-999 + 200, false),
+            (-1001, true),
+            (-999, false),
             (0, false),
             (2199, false),
             (2201, true),
         ] {
             let mut trust = ClockTrust::new(at(200, wall));
             trust.observe(at(0, wall - 200), at(200, wall), Some(NOON), SKEW);
-            let expected = wall < -1000 || wall > 2200;
-            assert_eq!(
-                trust.is_doubtful(at(200, wall), SKEW),
-                expected,
-                "{wall} {doubtful}"
-            );
+            assert_eq!(trust.is_doubtful(at(200, wall), SKEW), doubtful, "{wall}");
         }
     }
 
