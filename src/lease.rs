@@ -270,14 +270,21 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether and why the lease is lost. The first to see it lets the others know.
+    /// Whether and why the lease is lost. The first to see it passes on the turn.
     fn lost(&self, now: Moment) -> Option<Lost> {
+        let lost = self.notice_loss(now)?;
+        self.pass_on_turn();
+        Some(lost)
+    }
+
+    /// The same for the queue itself, which takes the turn away. The first to see it lets the
+    /// others know.
+    fn notice_loss(&self, now: Moment) -> Option<Lost> {
         let lost = self.state().lost(now).cloned()?;
         if !self.over.swap(true, Ordering::SeqCst) {
             self.client.runtime.note(Event::Lost);
             self.client.abandon(&self.version);
             self.changed.notify_waiters();
-            self.pass_on_turn();
         }
         Some(lost)
     }
@@ -482,8 +489,9 @@ impl Drop for Releasing {
 }
 
 impl Life for Core {
+    // Called by the queue under its lock: must not call back.
     fn ends(&self, now: Moment) -> Option<Monotonic> {
-        match self.lost(now) {
+        match self.notice_loss(now) {
             Some(_) => None,
             None => Some(now.mono.plus(self.state().remaining(now))),
         }

@@ -22,6 +22,8 @@ pub(crate) struct Queues {
 /// A lease that has the turn.
 pub(crate) trait Life: Send + Sync {
     /// When it ends unless renewed; `None` once it is over, for good.
+    ///
+    /// It is asked under the queue's lock, and must not drop a turn.
     fn ends(&self, now: Moment) -> Option<Monotonic>;
 }
 
