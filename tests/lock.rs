@@ -1,5 +1,7 @@
 //! Acquiring, waiting and releasing, on a real server.
 
+#![allow(clippy::disallowed_methods, reason = "the tasks of the tests")]
+
 mod scene;
 mod support;
 
