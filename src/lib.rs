@@ -47,6 +47,8 @@ mod options;
 mod protocol;
 mod queue;
 mod runtime;
+#[cfg(test)]
+mod simulation;
 mod version;
 mod wire;
 

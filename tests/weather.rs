@@ -171,9 +171,12 @@ async fn an_unreachable_server_is_unavailable_in_bounded_time() {
     client.drain().await;
 }
 
+/// A fault and its name.
+type NamedFault = (&'static str, fn() -> Fault);
+
 #[tokio::test]
 async fn bad_answers_are_recovered_from_and_leave_one_increment() {
-    let faults: [(&str, fn() -> Fault); 13] = [
+    let faults: [NamedFault; 13] = [
         ("answer lost", || Fault::ForwardThenDropAnswer),
         ("reset after it", || Fault::ForwardThenReset),
         ("reset before it", || Fault::ResetRequest),
