@@ -1,326 +1,477 @@
-//! Acquiring, waiting and releasing, on a real server.
-
-#![allow(clippy::disallowed_methods, reason = "the tasks of the tests")]
+//! Locking: waiting and not waiting, keys of every kind, options, and the local queue.
 
 mod scene;
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dynolock::{AttributeNames, AttributeValue, Error, Key, Number};
-use serde_json::json;
+use dynolock::{AttributeNames, Client, Error, Key, KeyValue, Lock, Number};
+use serde_json::{Value, json};
 
-use scene::{LONG, SHORT, Scene, key, number};
+use scene::{LONG, Scene, fence, ms, soon, spawn};
 use support::recorded::Step;
 
-#[tokio::test]
-async fn an_uncontended_acquire_and_release_are_exactly_two_requests() {
-    let scene = Scene::new().await;
-    let lease = scene.lock(&scene.client()).acquire().await.unwrap();
-    assert!(lease.is_held());
-    assert_eq!(scene.fence().await, lease.fencing_token());
-    lease.release().await.unwrap();
-    assert_eq!(scene.proxy.steps(), [Step::Acquire, Step::Release]);
-    assert_eq!(scene.proxy.connections(), 1, "the connection is kept");
+/// A failure of the caller's own.
+#[derive(Debug)]
+enum Failure {
+    Work(&'static str),
+    Lock(Error),
 }
 
-#[tokio::test]
-async fn a_renewal_is_one_request() {
-    let scene = Scene::new().await;
-    let lease = scene.lock(&scene.client()).acquire().await.unwrap();
-    let before = scene.expires().await;
-    lease.renew().await.unwrap();
-    assert_eq!(scene.proxy.steps(), [Step::Acquire, Step::Renew]);
-    assert!(scene.expires().await > before);
-    lease.release().await.unwrap();
-}
-
-#[tokio::test]
-async fn the_item_comes_with_the_lock_and_stays_clean_after_it() {
-    let scene = Scene::new().await;
-    let record = json!({"id": {"S": "a"}, "state": {"S": "new"}, "tries": {"N": "3"}});
-    scene.put(&record).await;
-    let lease = scene
-        .lock(&scene.client())
-        .owner("web-1")
-        .acquire()
-        .await
-        .unwrap();
-    assert_eq!(
-        lease.item().get("state"),
-        Some(&AttributeValue::from("new"))
-    );
-    assert_eq!(lease.item().len(), 3, "no lock attributes");
-    let locked = scene.item().await.unwrap();
-    assert_eq!(
-        locked["dynoLockOwner"]["S"],
-        format!("{} web-1", lease.version())
-    );
-    lease.release().await.unwrap();
-    let mut released = scene.item().await.unwrap();
-    released
-        .as_object_mut()
-        .unwrap()
-        .remove("dynoLockFence")
-        .unwrap();
-    assert_eq!(released, record);
-}
-
-#[tokio::test]
-async fn tokens_grow_with_every_acquisition() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client());
-    let mut last = 0;
-    for _ in 0..5 {
-        let lease = lock.acquire().await.unwrap();
-        assert!(lease.fencing_token() > last);
-        last = lease.fencing_token();
-        lease.release().await.unwrap();
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Lock(error)
     }
 }
 
 #[tokio::test]
-async fn a_held_lock_is_none_or_an_error_that_names_the_holder() {
+async fn a_lock_is_acquired_held_and_released() {
     let scene = Scene::new().await;
-    let lease = scene
-        .lock(&scene.other())
-        .owner("web-1")
-        .acquire()
-        .await
-        .unwrap();
-    let lock = scene
-        .lock(&scene.client())
-        .timeout(Duration::from_millis(300));
-    assert!(lock.try_acquire().await.unwrap().is_none());
-    assert_eq!(scene.proxy.steps().len(), 1, "one attempt");
-    let error = lock.acquire().await.unwrap_err();
-    assert!(error.is_held() && error.is_timeout() && !error.is_unavailable());
-    let holder = error.holder().unwrap();
-    assert_eq!(holder.owner(), Some("web-1"));
-    assert_eq!(holder.version(), Some(lease.version()));
-    assert_eq!(holder.fencing_token(), Some(lease.fencing_token()));
-    assert!(holder.acquired_at().is_some());
-    lease.release().await.unwrap();
-    lock.try_acquire()
-        .await
-        .unwrap()
-        .unwrap()
-        .release()
-        .await
-        .unwrap();
-}
-
-#[tokio::test]
-async fn tasks_of_one_client_queue_up_and_only_the_first_asks_dynamodb() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client());
-    let (running, done) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let tasks: Vec<_> = (0..8)
-        .map(|_| {
-            let (lock, running, done) = (lock.clone(), running.clone(), done.clone());
-            tokio::spawn(async move {
-                let lease = lock.acquire().await.unwrap();
-                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "two at once");
-                tokio::task::yield_now().await;
-                running.fetch_sub(1, Ordering::SeqCst);
-                lease.release().await.unwrap();
-                done.fetch_add(1, Ordering::SeqCst);
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(done.load(Ordering::SeqCst), 8);
-    assert_eq!(scene.proxy.requests().len(), 16, "nobody asked in vain");
-}
-
-#[tokio::test]
-async fn a_leaked_lease_blocks_its_own_client_no_longer_than_it_lasts() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client()).lease(SHORT);
-    std::mem::forget(lock.acquire().await.unwrap());
-    assert!(lock.try_acquire().await.unwrap().is_none());
-    let lease = lock.acquire().await.unwrap();
-    assert!(lease.is_held());
-    lease.release().await.unwrap();
-}
-
-#[tokio::test]
-async fn with_runs_releases_and_hands_on_what_came_out() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client());
-    let token = lock
-        .with(async |lease| {
-            assert!(scene.is_locked().await);
-            Ok::<_, Error>(lease.fencing_token())
-        })
-        .await
-        .unwrap();
-    assert_eq!(token, scene.fence().await);
-    assert!(!scene.is_locked().await);
-
-    #[derive(Debug)]
-    enum Mine {
-        Own,
-        Lock(#[expect(dead_code, reason = "shown by Debug")] Error),
-    }
-    impl From<Error> for Mine {
-        fn from(error: Error) -> Self {
-            Self::Lock(error)
+    let (ours, theirs) = (scene.client(), scene.rival());
+    let (our_lock, their_lock) = (scene.lock(&ours, "a"), scene.lock(&theirs, "a"));
+    let mut token = 0;
+    for _ in 0..2 {
+        for (holder, other) in [(&our_lock, &their_lock), (&their_lock, &our_lock)] {
+            let lease = soon(holder.acquire()).await.expect("free");
+            assert!(lease.fencing_token() > token, "tokens grow");
+            token = lease.fencing_token();
+            scene.assert_holds("a", &lease, "acquired").await;
+            assert!(
+                soon(other.try_acquire())
+                    .await
+                    .expect("an answer")
+                    .is_none()
+            );
+            soon(lease.release()).await.expect("released");
+            scene.assert_free("a", "released").await;
         }
     }
-    let failed = lock.with(async |_| Err::<(), _>(Mine::Own)).await;
-    assert!(matches!(failed, Err(Mine::Own)), "{failed:?}");
-    assert!(!scene.is_locked().await);
+    assert_eq!(
+        fence(&scene.item("a").await.expect("the fence stays")),
+        token
+    );
 }
 
 #[tokio::test]
-async fn a_panic_inside_with_still_releases() {
+async fn a_held_lock_is_refused_in_time_and_says_by_whom() {
     let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client());
-    let task = tokio::spawn(async move {
-        lock.with(async |lease| -> Result<(), Error> {
-            assert!(lease.is_held());
-            panic!("as it must");
-        })
+    let theirs = soon(scene.lock(&scene.rival(), "a").owner("web-1").acquire()).await;
+    let theirs = theirs.expect("free");
+    let lock = scene.lock(&scene.client(), "a").timeout(ms(1000));
+    let error = soon(lock.acquire()).await.expect_err("held");
+    assert!(error.is_held() && error.is_timeout(), "{error:?}");
+    assert!(!error.is_unavailable() && !error.is_lost() && error.code().is_none());
+    let holder = error.holder().expect("a holder");
+    assert_eq!(holder.version(), Some(theirs.version()));
+    assert_eq!(holder.owner(), Some("web-1"));
+    assert_eq!(holder.fencing_token(), Some(theirs.fencing_token()));
+    assert!(error.to_string().contains("web-1"), "{error}");
+    scene.assert_holds("a", &theirs, "untouched").await;
+    assert!(scene.proxy.requests().len() > 1, "it waited");
+}
+
+#[tokio::test]
+async fn try_acquire_is_one_request_and_none_where_our_own_client_holds() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let theirs = soon(scene.lock(&scene.rival(), "a").acquire()).await;
+    let theirs = theirs.expect("free");
+    let lock = scene.lock(&client, "a");
+    assert!(soon(lock.try_acquire()).await.expect("an answer").is_none());
+    assert_eq!(scene.proxy.requests().len(), 1);
+    soon(theirs.release()).await.expect("released");
+    let ours = soon(lock.try_acquire())
         .await
+        .expect("an answer")
+        .expect("free");
+    assert_eq!(scene.proxy.requests().len(), 2);
+    assert!(soon(lock.try_acquire()).await.expect("an answer").is_none());
+    assert_eq!(scene.proxy.requests().len(), 2, "we know it ourselves");
+    scene.assert_holds("a", &ours, "held").await;
+}
+
+#[tokio::test]
+async fn a_waiter_gets_the_lock_once_it_is_released() {
+    let scene = Scene::new().await;
+    let theirs = soon(scene.lock(&scene.rival(), "a").acquire()).await;
+    let theirs = theirs.expect("free");
+    let lock = scene.lock(&scene.client(), "a").retry_interval(ms(20));
+    let waiting = spawn(async move { lock.acquire().await });
+    scene.proxy.wait_for_answers(3).await;
+    let token = theirs.fencing_token();
+    soon(theirs.release()).await.expect("released");
+    let ours = soon(waiting).await.expect("no panic").expect("free");
+    assert_eq!(ours.fencing_token(), token + 1);
+    scene.assert_holds("a", &ours, "ours").await;
+}
+
+/// With an hour between tries: it is woken when the lease is due to be dead.
+#[tokio::test]
+async fn a_waiter_is_woken_when_a_dead_holders_lease_ends() {
+    let scene = Scene::new().await;
+    let theirs = soon(scene.lock(&scene.rival(), "a").lease(ms(300)).acquire()).await;
+    std::mem::forget(theirs.expect("free"));
+    let lock = scene
+        .lock(&scene.client(), "a")
+        .retry_interval(ms(3_600_000));
+    let ours = soon(lock.acquire()).await.expect("dead");
+    scene.assert_holds("a", &ours, "taken over").await;
+}
+
+#[tokio::test]
+async fn with_runs_and_releases_whatever_the_work_says() {
+    let scene = Scene::new().await;
+    let lock = scene.lock(&scene.client(), "a");
+    let token = lock.with(async |lease| {
+        scene.assert_holds("a", lease, "inside").await;
+        Ok::<_, Failure>(lease.fencing_token())
     });
-    assert!(task.await.unwrap_err().is_panic());
-    assert!(!scene.is_locked().await);
+    let token = soon(token).await.expect("done");
+    scene.assert_free("a", "after success").await;
+    assert_eq!(fence(&scene.item("a").await.expect("an item")), token);
+
+    let failed = lock.with(async |_| Err::<(), _>(Failure::Work("broken")));
+    let failed = soon(failed).await.expect_err("the work's own error");
+    assert!(matches!(failed, Failure::Work("broken")), "{failed:?}");
+    scene.assert_free("a", "after failure").await;
 }
 
 #[tokio::test]
 async fn with_drops_the_work_when_the_lease_is_lost() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client()).lease(SHORT);
-    let error = lock
-        .with(async |_| std::future::pending::<Result<(), Error>>().await)
-        .await
-        .unwrap_err();
-    assert_eq!(error.lost(), Some(&dynolock::Lost::Expired));
-}
-
-#[tokio::test]
-async fn a_cancellation_future_ends_the_waiting() {
-    let scene = Scene::new().await;
-    let lease = scene.lock(&scene.other()).acquire().await.unwrap();
-    let stop = Arc::new(tokio::sync::Notify::new());
-    let lock = scene.lock(&scene.client()).cancelled_by({
-        let stop = stop.clone();
-        move || {
-            let stop = stop.clone();
-            async move { stop.notified().await }
+    struct Dropped<'a>(&'a Cell<bool>);
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            self.0.set(true);
         }
+    }
+    let scene = Scene::new().await;
+    let lock = scene.client().lock(&scene.table, ("id", "a"));
+    let lock = lock.timeout(LONG).lease(LONG).heartbeat(ms(30));
+    let dropped = Cell::new(false);
+    let work = lock.with(async |_| {
+        let _on_drop = Dropped(&dropped);
+        scene.put("a", json!({"mine": {"S": "x"}})).await;
+        std::future::pending::<Result<(), Failure>>().await
     });
-    let waiting = tokio::spawn(async move { lock.acquire().await });
-    scene.proxy.wait_for(1).await;
-    stop.notify_one();
-    assert!(waiting.await.unwrap().unwrap_err().is_cancelled());
-    lease.release().await.unwrap();
+    let error = soon(work).await.expect_err("removed");
+    assert!(dropped.get());
+    let Failure::Lock(error) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.lost(), Some(&dynolock::Lost::Removed));
 }
 
 #[tokio::test]
-async fn keys_of_every_type_lock_one_item_each() {
+async fn existing_only_creates_nothing() {
     let scene = Scene::new().await;
-    for (name, partition, sort) in [("n", "N", "S"), ("b", "B", "N")] {
-        let table = support::unique_name(name);
-        scene
-            .engine
-            .create_table(&table, ("pk", partition), Some(("sk", sort)))
-            .await;
-        let one: Number = "1.0".parse().unwrap();
-        let keys: [Key; 2] = if partition == "N" {
-            [
-                (("pk", 1), ("sk", "x")).into(),
-                (("pk", one), ("sk", "x")).into(),
-            ]
-        } else {
-            let bytes: &[u8] = &[0, 255];
-            [
-                (("pk", bytes), ("sk", 1)).into(),
-                (("pk", vec![0, 255]), ("sk", one)).into(),
-            ]
-        };
-        let (client, other) = (scene.client(), scene.other());
-        let lease = client
-            .lock(&table, keys[0].clone())
+    let lock = scene.lock(&scene.client(), "a").existing_only();
+    let error = soon(lock.acquire()).await.expect_err("absent");
+    assert!(error.is_item_not_found(), "{error:?}");
+    assert!(!error.is_held() && !error.is_timeout(), "{error:?}");
+    assert!(
+        soon(lock.try_acquire())
+            .await
+            .expect_err("absent")
+            .is_item_not_found()
+    );
+    assert_eq!(scene.item("a").await, None);
+    assert_eq!(scene.proxy.requests().len(), 2, "no second try");
+
+    scene.put("a", json!({"state": {"S": "new"}})).await;
+    let lease = soon(lock.acquire()).await.expect("it is there");
+    assert_eq!(lease.item().get("state"), Some(&"new".into()));
+    soon(lease.release()).await.expect("released");
+}
+
+#[tokio::test]
+async fn release_by_delete_deletes_what_is_only_a_lock() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    for (id, before, after) in [
+        ("absent", None, false),
+        (
+            "fence only",
+            Some(json!({"dynoLockFence": {"N": "7"}})),
+            false,
+        ),
+        ("a record", Some(json!({"state": {"S": "new"}})), true),
+    ] {
+        if let Some(item) = before {
+            scene.put(id, item).await;
+        }
+        let lock = scene.lock(&client, id).owner("us").delete_on_release();
+        let lease = soon(lock.acquire()).await.expect("free");
+        soon(lease.release()).await.expect("released");
+        assert_eq!(scene.item(id).await.is_some(), after, "{id}");
+        scene.assert_free(id, "released").await;
+    }
+    let record = scene.item("a record").await.expect("kept");
+    assert_eq!(record["state"]["S"], "new");
+}
+
+/// Whether another client finds the lock held; the first try of each is one request.
+async fn is_held(client: &Client, table: &str, key: impl Into<Key>) -> bool {
+    let lock = client.lock(table, key).lease(LONG).timeout(LONG);
+    let lease = soon(lock.try_acquire()).await.expect("an answer");
+    let held = lease.is_none();
+    drop(lease);
+    soon(client.drain()).await;
+    held
+}
+
+#[tokio::test]
+async fn keys_are_strings_numbers_or_bytes() {
+    let number = |text: &str| KeyValue::from(text.parse::<Number>().expect("a number"));
+    let cases: [(&str, KeyValue, Vec<KeyValue>, KeyValue, Value); 3] = [
+        (
+            "S",
+            "ä".into(),
+            vec!["ä".into()],
+            "b".into(),
+            json!({"S": "ä"}),
+        ),
+        (
+            "N",
+            number("1"),
+            vec![number("1.0"), number("10e-1"), 1.into()],
+            number("-1"),
+            json!({"N": "1"}),
+        ),
+        (
+            "B",
+            vec![0, 255].into(),
+            vec![[0, 255].as_slice().into()],
+            vec![0].into(),
+            json!({"B": "AP8="}),
+        ),
+    ];
+    for (kind, key, same, other, wire) in cases {
+        let scene = Scene::with_keys(("k", kind), None).await;
+        let (ours, theirs) = (scene.client(), scene.rival());
+        let lock = ours
+            .lock(&scene.table, ("k", key))
             .lease(LONG)
-            .acquire()
-            .await
-            .unwrap();
+            .timeout(LONG);
+        let lease = soon(lock.acquire()).await.expect("free");
+        assert_eq!(lease.item().len(), 1, "{kind}");
+        let item = scene
+            .engine
+            .get_item(&scene.table, &json!({"k": wire}))
+            .await;
+        let item = item.expect("under its key");
+        assert_eq!(item["dynoLockVersion"]["S"], lease.version(), "{kind}");
+        for key in same {
+            assert!(
+                is_held(&theirs, &scene.table, ("k", key.clone())).await,
+                "{key:?}"
+            );
+            assert!(
+                is_held(&ours, &scene.table, ("k", key.clone())).await,
+                "{key:?}"
+            );
+        }
         assert!(
-            other
-                .lock(&table, keys[1].clone())
-                .try_acquire()
-                .await
-                .unwrap()
-                .is_none()
+            !is_held(&theirs, &scene.table, ("k", other.clone())).await,
+            "{kind}"
         );
-        assert!(
-            client
-                .lock(&table, keys[1].clone())
-                .try_acquire()
-                .await
-                .unwrap()
-                .is_none()
-        );
-        lease.release().await.unwrap();
-        let lease = other
-            .lock(&table, keys[1].clone())
-            .try_acquire()
-            .await
-            .unwrap()
-            .unwrap();
-        lease.release().await.unwrap();
+        assert!(!is_held(&ours, &scene.table, ("k", other)).await, "{kind}");
+        soon(lease.release()).await.expect("released");
     }
 }
 
 #[tokio::test]
-async fn only_existing_items_are_locked_where_that_is_asked_for() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client()).existing_only();
-    assert!(lock.acquire().await.unwrap_err().is_item_not_found());
-    assert_eq!(scene.item().await, None);
-    scene.put(&key()).await;
-    lock.acquire().await.unwrap().release().await.unwrap();
+async fn sort_keys_tell_items_apart() {
+    let scene = Scene::with_keys(("tenant", "S"), Some(("seq", "N"))).await;
+    let (ours, theirs) = (scene.client(), scene.rival());
+    let key = |seq: i32| (("tenant", "acme"), ("seq", seq));
+    let lock = ours.lock(&scene.table, key(1)).lease(LONG).timeout(LONG);
+    let lease = soon(lock.acquire()).await.expect("free");
+    for client in [&ours, &theirs] {
+        assert!(is_held(client, &scene.table, key(1)).await);
+        assert!(!is_held(client, &scene.table, key(2)).await);
+        let exact = Key::new("tenant", "acme").sort("seq", "1.00".parse::<Number>().expect("one"));
+        assert!(is_held(client, &scene.table, exact).await);
+    }
+    assert_eq!(lease.item().len(), 2);
+    soon(lease.release()).await.expect("released");
 }
 
 #[tokio::test]
-async fn release_by_delete_spares_items_with_anything_in_them() {
-    let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client()).delete_on_release();
-    lock.acquire().await.unwrap().release().await.unwrap();
-    assert_eq!(scene.item().await, None);
-    scene
-        .put(&json!({"id": {"S": "a"}, "state": {"S": "new"}}))
-        .await;
-    lock.acquire().await.unwrap().release().await.unwrap();
-    assert_eq!(scene.item().await.unwrap()["state"]["S"], "new");
-}
-
-#[tokio::test]
-async fn the_attributes_can_have_other_names_even_reserved_ones() {
+async fn the_attributes_may_have_other_names() {
     let scene = Scene::new().await;
     let names = AttributeNames {
-        expires: "ttl".into(),
-        lease_duration: "SIZE".into(),
-        version: "a.b".into(),
-        fence: ":0".into(),
-        owner: "#0".into(),
+        expires: "lock.expires".into(),
+        lease_duration: "size".into(),
+        version: "#v".into(),
+        fence: ":f".into(),
+        owner: "Öwner".into(),
     };
-    let lock = scene
-        .lock(&scene.client())
-        .attribute_names(names)
-        .owner("web-1");
-    let lease = lock.acquire().await.unwrap();
-    lease.renew().await.unwrap();
-    let item = scene.item().await.unwrap();
-    assert_eq!(number(&item, ":0"), lease.fencing_token().to_string());
-    assert_eq!(item["a.b"]["S"], lease.version());
+    let named = |client| {
+        scene
+            .lock(client, "a")
+            .owner("us")
+            .attribute_names(names.clone())
+    };
+    let (ours, theirs) = (scene.client(), scene.rival());
+    let lease = soon(named(&ours).acquire()).await.expect("free");
+    soon(lease.renew()).await.expect("renewed");
+    let item = scene.item("a").await.expect("an item");
+    assert_eq!(item["#v"]["S"], lease.version());
+    assert_eq!(item[":f"]["N"], lease.fencing_token().to_string());
+    assert_eq!(item["size"]["N"], "120000000000");
+    assert_eq!(item["Öwner"]["S"], format!("{} us", lease.version()));
+    assert!(item["lock.expires"]["N"].is_string());
     assert_eq!(lease.item().len(), 1);
-    lease.release().await.unwrap();
-    assert_eq!(scene.item().await.unwrap().as_object().unwrap().len(), 2);
+    assert!(
+        soon(named(&theirs).try_acquire())
+            .await
+            .expect("an answer")
+            .is_none()
+    );
+    soon(lease.release()).await.expect("released");
+    let item = scene.item("a").await.expect("the fence stays");
+    assert_eq!(
+        item.as_object().map(serde_json::Map::len),
+        Some(2),
+        "{item}"
+    );
+}
+
+#[tokio::test]
+async fn the_owner_is_written_and_taken_away() {
+    let scene = Scene::new().await;
+    let lock = scene.lock(&scene.client(), "a");
+    let lease = soon(lock.clone().owner("us").acquire())
+        .await
+        .expect("free");
+    let item = scene.item("a").await.expect("an item");
+    assert_eq!(
+        item["dynoLockOwner"]["S"],
+        format!("{} us", lease.version())
+    );
+    soon(lease.release()).await.expect("released");
+    scene
+        .put("a", json!({"dynoLockOwner": {"S": "stale label"}}))
+        .await;
+    let lease = soon(lock.acquire()).await.expect("free");
+    let item = scene.item("a").await.expect("an item");
+    assert!(item.get("dynoLockOwner").is_none(), "{item}");
+    soon(lease.release()).await.expect("released");
+}
+
+#[tokio::test]
+async fn the_skew_decides_which_clocks_are_believed() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let minute = 60_000_000_000;
+    for (past, skew, taken) in [
+        (1, Duration::ZERO, true),
+        (minute, ms(1000), true),
+        (minute, ms(3_600_000), false),
+        (minute, Duration::MAX, false),
+        (-minute, Duration::ZERO, false),
+    ] {
+        scene.put_lock("a", -past, "0").await;
+        let lock = scene.lock(&client, "a").max_clock_skew(skew);
+        let lease = soon(lock.try_acquire()).await.expect("an answer");
+        assert_eq!(lease.is_some(), taken, "{past} {skew:?}");
+        drop(lease);
+        soon(client.drain()).await;
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Locks, writes its number down, releases.
+fn in_turn(lock: Lock, number: usize, order: &Arc<Mutex<Vec<usize>>>) -> Waiting {
+    let order = order.clone();
+    let mut future: Waiting = Box::pin(async move {
+        let lease = lock.acquire().await.expect("in time");
+        order.lock().expect("no panic").push(number);
+        lease.release().await.expect("released");
+    });
+    // The first poll takes the place in the queue.
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(future.as_mut().poll(&mut context), Poll::Pending);
+    future
+}
+
+#[tokio::test]
+async fn tasks_of_one_client_queue_up_first_come_first_served() {
+    let scene = Scene::new().await;
+    let lock = scene.lock(&scene.client(), "a");
+    let holder = soon(lock.acquire()).await.expect("free");
+    let order = Arc::default();
+    let waiting: Vec<_> = (0..8).map(|n| in_turn(lock.clone(), n, &order)).collect();
+    // One of them gives up.
+    let mut waiting: Vec<_> = waiting.into_iter().map(Some).collect();
+    drop(waiting[3].take());
+    let tasks: Vec<_> = waiting.into_iter().flatten().rev().map(spawn).collect();
+    assert!(soon(lock.try_acquire()).await.expect("an answer").is_none());
+    assert_eq!(
+        scene.proxy.requests().len(),
+        1,
+        "nobody in the queue asks DynamoDB"
+    );
+    soon(holder.release()).await.expect("released");
+    for task in tasks {
+        soon(task).await.expect("no panic");
+    }
+    assert_eq!(*order.lock().expect("no panic"), [0, 1, 2, 4, 5, 6, 7]);
+    let steps = scene.proxy.steps();
+    assert_eq!(steps.len(), 16, "two requests each: {steps:?}");
+    assert_eq!(scene.proxy.count(Step::Acquire), 8);
+}
+
+#[tokio::test]
+async fn a_task_that_waits_in_the_queue_times_out() {
+    let scene = Scene::new().await;
+    let lock = scene.lock(&scene.client(), "a");
+    let holder = soon(lock.acquire()).await.expect("free");
+    let error = soon(lock.clone().timeout(ms(50)).acquire())
+        .await
+        .expect_err("held");
+    assert!(error.is_held() && error.is_timeout(), "{error:?}");
+    assert!(error.holder().is_none(), "a task of ours");
+    assert_eq!(scene.proxy.requests().len(), 1);
+    scene.assert_holds("a", &holder, "untouched").await;
+}
+
+#[tokio::test]
+async fn a_leaked_or_lost_lease_blocks_the_queue_no_longer_than_it_lives() {
+    let scene = Scene::new().await;
+    let lock = scene.lock(&scene.client(), "a").lease(ms(300));
+    std::mem::forget(soon(lock.acquire()).await.expect("free"));
+    let lost = soon(lock.acquire()).await.expect("its life is over");
+    let next = soon(scene.lock(&scene.client(), "a").acquire()).await;
+    scene
+        .assert_holds("a", &next.expect("dead"), "another client")
+        .await;
+    drop(lost);
+
+    // A heartbeat would keep a leaked one alive; the loss ends it.
+    let client = scene.client();
+    let lock = client.lock(&scene.table, ("id", "b")).heartbeat(ms(50));
+    let lock = lock.lease(LONG).timeout(LONG);
+    std::mem::forget(soon(lock.acquire()).await.expect("free"));
+    scene.put("b", json!({})).await;
+    let next = soon(lock.acquire()).await.expect("the queue goes on");
+    scene.assert_holds("b", &next, "after the loss").await;
+}
+
+#[tokio::test]
+async fn different_locks_of_one_client_do_not_wait_for_each_other() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let (a, b) = (scene.lock(&client, "a"), scene.lock(&client, "b"));
+    let a = soon(a.acquire()).await.expect("free");
+    let b = soon(b.acquire()).await.expect("free");
+    assert_ne!(a.version(), b.version());
+    soon(a.release()).await.expect("released");
+    soon(b.release()).await.expect("released");
 }

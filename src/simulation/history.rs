@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::executor::{NodeId, World};
 use crate::clock::Moment;
@@ -314,12 +315,18 @@ impl History {
 
     /// An answer has told the holder of `version` that it holds for `lease` from `sent`.
     ///
-    /// An answer that comes when the lease is over is none.
+    /// An answer that comes when the lease is over, or about to be, is none.
     pub(super) fn proved(&mut self, version: &str, sent: Moment, lease: u64, now: Moment) {
-        if self.deadlines.contains_key(version) && !self.was_held_at(version, now) {
+        let soon = Duration::from_millis(1);
+        let soon = Moment {
+            mono: now.mono.plus(soon),
+            wall: now.wall.plus(soon),
+        };
+        if self.deadlines.contains_key(version) && !self.was_held_at(version, soon) {
+            self.shorten(version);
             return;
         }
-        let duration = std::time::Duration::from_nanos(lease);
+        let duration = Duration::from_nanos(lease);
         let until = Moment {
             mono: sent.mono.plus(duration),
             wall: sent.wall.plus(duration),

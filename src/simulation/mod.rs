@@ -27,18 +27,25 @@ mod scenario;
 mod server;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use run::{Report, run};
 
 /// From this many runs on, every kind of event has to have happened often.
 const MANY_RUNS: u64 = 5_000;
 const OFTEN: u64 = 1_000;
+/// No run takes so long that nothing is heard of any for this time, unless one hangs.
+const SILENCE: Duration = Duration::from_secs(180);
 
-/// What the runs have to have seen. A dyno peer that takes over from us is not among it: dyno
-/// computes its `now` once, and so hardly ever sees an expiry.
-const EVENTS: [&str; 35] = [
+/// What many runs have to have seen: each fault, each recovery, each way to get a lock.
+const EVENTS: [&str; 38] = [
     "request not sent",
     "request lost",
     "request late",
@@ -70,10 +77,13 @@ const EVENTS: [&str; 35] = [
     "recovered: acquire",
     "recovered: renewal",
     "recovered: release",
+    "renewed before handed out",
     "cleaned up",
     "acquired a free lock",
     "took over by rule 1 (expired)",
     "took over by rule 2 (observed)",
+    "took over its own version",
+    "took over from dyno",
 ];
 
 #[test]
@@ -85,21 +95,7 @@ fn histories_are_safe() {
         Some(seed) => seed..seed + 1,
         None => first..first + runs,
     };
-    let database = server::database();
-    let mut totals = BTreeMap::new();
-    for seed_of_run in seeds {
-        let report = run_caught(seed_of_run, &database, seed.is_some());
-        if let Some(violation) = &report.violation {
-            panic!(
-                "{}\n\n{}\n{violation}\nagain: DYNOLOCK_SIMULATION_SEED={seed_of_run} cargo test --lib simulation -- --nocapture",
-                report.lines.join("\n"),
-                report.plan,
-            );
-        }
-        for (what, count) in report.counts {
-            *totals.entry(what).or_insert(0) += count;
-        }
-    }
+    let totals = run_all(seeds, seed.is_some());
     print(&totals);
     if seed.is_none() && runs >= MANY_RUNS {
         for event in EVENTS {
@@ -118,29 +114,114 @@ fn a_seed_determines_its_history() {
     for seed in 1..=12 {
         let first = run(seed, &database, false);
         let second = run(seed, &database, false);
-        assert_eq!(first.violation, None);
-        assert_eq!(
-            (first.digest, first.polls, first.time),
-            (second.digest, second.polls, second.time)
-        );
+        let story = |report: &Report| {
+            (
+                report.digest,
+                report.polls,
+                report.time,
+                report.violation.clone(),
+            )
+        };
+        assert_eq!(story(&first), story(&second), "seed {seed}");
     }
 }
 
-/// A panic in a run is reported with its seed.
-fn run_caught(seed: u64, database: &dynoxide::Database, print: bool) -> Report {
-    match catch_unwind(AssertUnwindSafe(|| run(seed, database, print))) {
-        Ok(report) => report,
-        Err(panic) => {
-            eprintln!("in the run with seed {seed}");
-            std::panic::resume_unwind(panic);
+#[test]
+fn seeds_differ() {
+    let database = server::database();
+    let digests: BTreeSet<u64> = (1..=20)
+        .map(|seed| run(seed, &database, false).digest)
+        .collect();
+    assert_eq!(digests.len(), 20);
+}
+
+/// What a thread has to say: that it began a run, or ended one.
+enum Word {
+    Began(u64),
+    Ended(u64, Result<Box<Report>, ()>),
+}
+
+/// Runs every seed, on as many threads as there are cores; fails with the first bad one.
+///
+/// A run knows nothing of other threads: each has a database of its own.
+fn run_all(seeds: Range<u64>, is_printed: bool) -> BTreeMap<&'static str, u64> {
+    let next = AtomicU64::new(seeds.start);
+    let (tell, told) = channel();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (tell, next) = (tell.clone(), &next);
+            scope.spawn(move || run_some(next, seeds.end, is_printed, &tell));
+        }
+        drop(tell);
+        let totals = listen(&told);
+        // The other threads need not go on once one has failed.
+        next.store(seeds.end, Ordering::Relaxed);
+        totals
+    })
+    .unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+fn run_some(next: &AtomicU64, end: u64, is_printed: bool, tell: &Sender<Word>) {
+    let database = server::database();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end || tell.send(Word::Began(seed)).is_err() {
+            return;
+        }
+        let report = catch_unwind(AssertUnwindSafe(|| {
+            Box::new(run(seed, &database, is_printed))
+        }));
+        if tell.send(Word::Ended(seed, report.map_err(drop))).is_err() {
+            return;
         }
     }
 }
 
+fn listen(told: &Receiver<Word>) -> Result<BTreeMap<&'static str, u64>, String> {
+    let mut totals = BTreeMap::new();
+    let mut under_way = BTreeSet::new();
+    loop {
+        match told.recv_timeout(SILENCE) {
+            Ok(Word::Began(seed)) => {
+                under_way.insert(seed);
+            }
+            Ok(Word::Ended(seed, Ok(report))) => {
+                under_way.remove(&seed);
+                if let Some(violation) = &report.violation {
+                    let lines = report.lines.join("\n");
+                    return Err(format!(
+                        "{lines}\n\n{}\n{violation}\n{}",
+                        report.plan,
+                        again(seed)
+                    ));
+                }
+                for (what, count) in report.counts {
+                    *totals.entry(what).or_insert(0) += count;
+                }
+            }
+            Ok(Word::Ended(seed, Err(()))) => {
+                return Err(format!("a run panicked\n{}", again(seed)));
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(totals),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                // A thread that hangs cannot be ended, and would keep the test from failing.
+                let text = format!("a run hangs: one of the seeds {under_way:?}\n");
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                std::process::abort();
+            }
+        }
+    }
+}
+
+fn again(seed: u64) -> String {
+    format!("again: DYNOLOCK_SIMULATION_SEED={seed} cargo test --lib simulation -- --nocapture")
+}
+
 fn print(totals: &BTreeMap<&'static str, u64>) {
-    println!("{:<48} {:>10}", "what happened", "times");
+    println!("{:<40} {:>10}", "what happened", "times");
     for (what, count) in totals {
-        println!("{what:<48} {count:>10}");
+        println!("{what:<40} {count:>10}");
     }
 }
 

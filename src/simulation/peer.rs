@@ -45,7 +45,7 @@ impl Peer {
     pub(super) async fn run(mut self) {
         while !self.stage.is_over() {
             let lease = self.stage.lease();
-            let pause = self.random.part(lease, 0.0, 2.0);
+            let pause = self.random.part(lease, 0.0, 0.8);
             self.runtime.sleep(pause).await;
             let item = self.random.between(0, self.stage.items() as u64 - 1) as usize;
             let version = format!("dyno{:023x}", self.random.next());
@@ -85,7 +85,7 @@ impl Peer {
         values[":2"] = json!({"N": lease.to_string()});
         values[":3"] = json!({"N": expires.to_string()});
         values[":4"] = json!({"S": version});
-        let tries = self.random.between(1, 12);
+        let tries = self.random.between(1, 5);
         for _ in 0..tries {
             self.runtime.sleep(RETRY.min(lease)).await;
             if self.send(item, body.clone()).await {

@@ -110,7 +110,7 @@ impl Plan {
             nodes,
             records: records.collect(),
             items,
-            acquisitions: random.between(10, 30) as usize,
+            acquisitions: random.between(10, 22) as usize,
             trouble_every: random.part(lease, 0.7, 5.0),
             ends_in_bad_weather: random.chance(0.5),
         }

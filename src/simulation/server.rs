@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
-use serde_core::Serialize;
 use serde_core::de::DeserializeOwned;
+use serde_core::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::executor::{NodeId, SECOND, World};
@@ -162,10 +162,12 @@ impl Server {
         self.items.len() - 1
     }
 
-    /// Whether the item shows this acquisition.
+    /// Whether the item shows this acquisition, and always has since it was made.
     pub(super) fn shows(&self, item: Item, version: &str, token: u64) -> bool {
-        let lock = Lock::of(&self.items[item].image);
-        lock.version.as_deref() == Some(version) && lock.fence == Some(token)
+        let watched = &self.items[item];
+        let lock = Lock::of(&watched.image);
+        let is_shown = lock.version.as_deref() == Some(version) && lock.fence == Some(token);
+        is_shown && !watched.gone.contains(version)
     }
 
     /// When the request was sent, by the clocks of its sender, that freed this acquisition.
@@ -546,11 +548,11 @@ impl Answer {
     }
 }
 
-fn perform<Q: DeserializeOwned, A: Serialize>(
-    request: &Value,
+fn perform<'a, Q: Deserialize<'a>, A: Serialize>(
+    request: &'a Value,
     run: impl FnOnce(Q) -> Result<A, DynoxideError>,
 ) -> (u16, String) {
-    let request = match serde_json::from_value::<Q>(request.clone()) {
+    let request = match Q::deserialize(request) {
         Ok(request) => request,
         Err(error) => {
             let answer = Answer::error(400, "ValidationException", &error.to_string());
