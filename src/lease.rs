@@ -113,6 +113,13 @@ impl Lease {
 
     /// The fencing token: larger with every acquisition of this item, for as long as its fence
     /// attribute survives. Give it to systems that can refuse a smaller one.
+    ///
+    /// ```no_run
+    /// # fn write(record: &str, token: u64) {}
+    /// # fn run(lease: &dynolock::Lease) {
+    /// write("state", lease.fencing_token());
+    /// # }
+    /// ```
     pub fn fencing_token(&self) -> u64 {
         self.core.fence
     }
@@ -141,6 +148,14 @@ impl Lease {
     /// Whether the lock is still held, by both clocks, right now. Nothing is sent.
     ///
     /// Once `false`, it stays so.
+    ///
+    /// ```no_run
+    /// # fn run(lease: &dynolock::Lease) {
+    /// while lease.is_held() {
+    ///     // A piece of work, short against `lease.remaining()`.
+    /// }
+    /// # }
+    /// ```
     pub fn is_held(&self) -> bool {
         self.core.lost(self.core.client.runtime.now()).is_none()
     }
@@ -199,6 +214,13 @@ impl Lease {
     ///
     /// `duration` must be in a lease's range (10 ms to 366 days) and, where a heartbeat runs,
     /// longer than its period. Otherwise as [`renew`](Self::renew).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(lease: dynolock::Lease) -> Result<(), dynolock::Error> {
+    /// lease.extend(Duration::from_secs(60)).await?; // a longer step comes
+    /// # Ok(()) }
+    /// ```
     pub async fn extend(&self, duration: Duration) -> Result<(), Error> {
         let duration = checked_lease(duration)?;
         if self.core.beating.load(Ordering::SeqCst) {
@@ -231,6 +253,14 @@ impl Lease {
     /// most; the release then goes on in the background until the lease ends. Errors where the
     /// lease was lost before, or where the release could not be confirmed. Dropping the future
     /// does not stop the release.
+    ///
+    /// ```no_run
+    /// # async fn run(lease: dynolock::Lease) {
+    /// if let Err(error) = lease.release().await {
+    ///     println!("not ours to the end: {error}");
+    /// }
+    /// # }
+    /// ```
     pub async fn release(self) -> Result<(), Error> {
         let core = self.core.clone();
         let Some(released) = core.clone().release_in_background() else {

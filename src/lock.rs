@@ -171,6 +171,13 @@ impl Lock {
     /// again is of no use (no such table, no permission, a lock that cannot be read).
     ///
     /// Dropping the future gives back in the background what may have been acquired.
+    ///
+    /// ```no_run
+    /// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+    /// let lease = lock.acquire().await?;
+    /// lease.release().await
+    /// # }
+    /// ```
     pub async fn acquire(&self) -> Result<Lease, Error> {
         // Only a single try ends without either.
         let lease = self
@@ -186,6 +193,15 @@ impl Lock {
     /// `None` at once where another task of this client has the lock or waits for it.
     ///
     /// Errors and dropping as for [`acquire`](Self::acquire).
+    ///
+    /// ```no_run
+    /// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+    /// match lock.try_acquire().await? {
+    ///     Some(lease) => lease.release().await,
+    ///     None => Ok(println!("somebody else is at it")),
+    /// }
+    /// # }
+    /// ```
     pub async fn try_acquire(&self) -> Result<Option<Lease>, Error> {
         self.cancellable(self.acquire_with(Patience::Once)).await?
     }

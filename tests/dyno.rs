@@ -46,7 +46,7 @@ async fn a_peer_that_holds_is_seen_as_the_holder() {
     let before = item(&scene).await;
     let lock = scene.lock(&scene.client(), "a");
     assert!(soon(lock.try_acquire()).await.expect("an answer").is_none());
-    let lock = lock.timeout(ms(200)).retry_interval(ms(20));
+    let lock = lock.timeout(ms(1000)).retry_interval(ms(20));
     let error = soon(lock.acquire()).await.expect_err("held");
     assert!(error.is_held(), "{error:?}");
     let holder = error.holder().expect("a holder");
@@ -89,18 +89,20 @@ async fn a_waiter_gets_the_lock_when_a_peer_releases() {
     scene.assert_holds("a", &lease, "after the release").await;
 }
 
-/// A lease by its own statement of 300 ms, renewed to much later: observation counts from the
+/// It expires in an hour, by a lease that is stated as much shorter: observation counts from the
 /// last change that was seen.
 #[tokio::test]
 async fn a_peer_that_renews_is_alive_and_one_that_stops_is_dead() {
     let scene = Scene::new().await;
     let peer = peer(&scene);
-    let lease = lease_nanos(ms(300));
+    let lease = lease_nanos(ms(2000));
     let start = wall_nanos() + HOUR;
     assert!(peer.acquire(start, lease, "theirs").await);
     let lock = scene.lock(&scene.client(), "a").retry_interval(ms(20));
     let waiting = spawn(async move { lock.acquire().await });
+    let mut last = 0;
     for beat in 1..=10 {
+        last = wall_nanos();
         let seen = scene.proxy.requests().len();
         assert!(
             peer.heartbeat(start + beat, lease, "theirs").await,
@@ -110,17 +112,16 @@ async fn a_peer_that_renews_is_alive_and_one_that_stops_is_dead() {
         scene.proxy.wait_for_answers(seen + 2).await;
         assert!(!waiting.is_finished(), "beat {beat}");
     }
-    let lease = soon(waiting).await.expect("no panic").expect("dead");
-    scene
-        .assert_holds("a", &lease, "seen unchanged for its lease")
-        .await;
+    let ours = soon(waiting).await.expect("no panic").expect("dead");
+    assert!(wall_nanos() - last >= lease, "seen unchanged for its lease");
+    scene.assert_holds("a", &ours, "by rule 2").await;
     assert!(
         !peer.heartbeat(start + 11, HOUR, "theirs").await,
         "it learns"
     );
     assert!(!peer.release("theirs").await);
     scene
-        .assert_holds("a", &lease, "theirs changed nothing")
+        .assert_holds("a", &ours, "theirs changed nothing")
         .await;
 }
 

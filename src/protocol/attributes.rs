@@ -124,6 +124,14 @@ fn fence(number: &Number, name: &str) -> Result<u64, BadAttribute> {
 }
 
 /// Who holds a lock, as its item says.
+///
+/// ```no_run
+/// # fn run(error: dynolock::Error) {
+/// if let Some(holder) = error.holder() {
+///     println!("{:?} since {:?}", holder.owner(), holder.acquired_at());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     version: Option<String>,

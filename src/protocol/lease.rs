@@ -16,6 +16,17 @@ use super::writes::{self, Standing};
 const MOST_PENDING: usize = 64;
 
 /// Why a lease is lost.
+///
+/// ```no_run
+/// use dynolock::Lost;
+///
+/// # async fn run(lease: dynolock::Lease) {
+/// match lease.lost().await {
+///     Lost::TakenOver(holder) => println!("{holder} has it now"),
+///     reason => println!("lost: {reason}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {

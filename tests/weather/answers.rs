@@ -120,7 +120,7 @@ async fn throttling_and_conflicts_pass_and_are_not_held() {
 
     scene.proxy.on(|_| Fault::throttled());
     let lock = scene.lock(&client, "b").retry_interval(ms(5));
-    let error = soon(lock.timeout(ms(100)).acquire()).await;
+    let error = soon(lock.timeout(ms(1000)).acquire()).await;
     let error = error.expect_err("throttled to the end");
     assert!(error.is_throttled() && error.is_timeout(), "{error:?}");
     assert!(!error.is_held() && !error.is_unavailable(), "{error:?}");

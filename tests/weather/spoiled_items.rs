@@ -93,7 +93,7 @@ async fn a_refusal_with_a_number_of_39_digits_is_no_answer() {
     scene
         .proxy
         .on(move |_| Fault::AnswerWith(Answer::json_text(400, &body)));
-    let lock = scene.lock(&scene.hasty_client(), "a").timeout(ms(300));
+    let lock = scene.lock(&scene.hasty_client(), "a").timeout(ms(1500));
     let error = soon(lock.acquire()).await.expect_err("unreadable");
     assert!(error.is_timeout() && error.is_unavailable(), "{error:?}");
     assert!(!error.is_held(), "{error:?}");
@@ -149,14 +149,18 @@ async fn a_live_lock_without_a_believable_lease_is_not_taken_over() {
         scene.put_lock(&id, HOUR, stated).await;
         let before = scene.item(&id).await;
         let lock = scene.lock(&scene.client(), &id).retry_interval(ms(20));
-        let error = soon(lock.timeout(ms(150)).acquire())
-            .await
-            .expect_err(stated);
-        assert!(error.is_held(), "{stated}: {error:?}");
-        let holder = error.holder().expect("a holder");
-        assert_eq!(holder.version(), Some("another"), "{stated}");
+        let seen = scene.proxy.requests().len();
+        tokio::select! {
+            acquired = lock.acquire() => panic!("{stated}: {acquired:?}"),
+            () = scene.proxy.wait_for_answers(seen + 5) => {}
+        }
         assert_eq!(scene.item(&id).await, before, "{stated}");
     }
+    let lock = scene.lock(&scene.client(), "item-0").timeout(ms(1000));
+    let error = soon(lock.acquire()).await.expect_err("held to the end");
+    assert!(error.is_held() && error.is_timeout(), "{error:?}");
+    let holder = error.holder().expect("a holder");
+    assert_eq!(holder.version(), Some("another"));
 }
 
 /// However far in the future it expires, it was seen unchanged for its lease.
