@@ -1,0 +1,288 @@
+//! HTTP/1.1 connections to one endpoint: the only place that knows how they are made.
+
+use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use ::http::{Request, Response, Uri};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tower_service::Service;
+
+use super::endpoint::{Endpoint, InvalidEndpoint};
+use super::{SendError, Transport};
+use crate::clock::Moment;
+use crate::runtime::{BoxFuture, Runtime};
+
+#[cfg(all(feature = "ring", not(feature = "webpki-roots")))]
+compile_error!("the feature `ring` gives TLS without root certificates: add `webpki-roots`");
+#[cfg(all(feature = "webpki-roots", not(feature = "ring")))]
+compile_error!("the feature `webpki-roots` gives root certificates without TLS: add `ring`");
+
+/// An answer is refused beyond this. An item of 400 KB is up to 2.8 MB as JSON.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// A connection that was idle for longer is not trusted: the server may have left it.
+const IDLE_FOR: Duration = Duration::from_secs(20);
+
+/// More idle connections than this are not kept.
+const IDLE_AT_MOST: usize = 32;
+
+/// How long a connection may take to tidy up after its last answer. It is usually done.
+const READY_WITHIN: Duration = Duration::from_millis(10);
+
+/// A connection, as whoever sends on it has it. Dropping it closes the connection.
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+#[cfg(not(all(feature = "ring", feature = "webpki-roots")))]
+type Connector = HttpConnector;
+#[cfg(all(feature = "ring", feature = "webpki-roots"))]
+type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+
+/// Sends requests to one endpoint, over connections that are kept and used again.
+///
+/// A request has its path alone as URI, and a `Host` header. There is no limit to the number of
+/// requests under way; each has a connection to itself. Redirects are not followed.
+/// Dropping a future of [`Transport::send`] closes its connection.
+pub(crate) struct HttpTransport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    uri: Uri,
+    connector: Connector,
+    connect_timeout: Duration,
+    runtime: Arc<dyn Runtime>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    sender: Sender,
+    since: Moment,
+}
+
+impl HttpTransport {
+    /// Connects to nothing yet. `connect_timeout` covers name, TCP and TLS.
+    ///
+    /// Errors where the endpoint needs TLS, and this build has none.
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        connect_timeout: Duration,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, InvalidEndpoint> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        // Shared out among the addresses of a name, so that one dead address is not the end.
+        tcp.set_connect_timeout(Some(connect_timeout));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                uri: endpoint.uri().clone(),
+                connector: connector(endpoint, tcp)?,
+                connect_timeout,
+                runtime,
+                idle: Mutex::default(),
+            }),
+        })
+    }
+}
+
+#[cfg(not(all(feature = "ring", feature = "webpki-roots")))]
+fn connector(endpoint: &Endpoint, tcp: HttpConnector) -> Result<Connector, InvalidEndpoint> {
+    if endpoint.is_tls() {
+        return Err(InvalidEndpoint::without_tls(endpoint));
+    }
+    Ok(tcp)
+}
+
+#[cfg(all(feature = "ring", feature = "webpki-roots"))]
+fn connector(endpoint: &Endpoint, mut tcp: HttpConnector) -> Result<Connector, InvalidEndpoint> {
+    tcp.enforce_http(false);
+    // Named here: what another crate has made the default of the process does not matter.
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+        .map_err(|_| InvalidEndpoint::without_tls(endpoint))?;
+    let schemes = if endpoint.is_tls() {
+        tls.https_only()
+    } else {
+        tls.https_or_http()
+    };
+    Ok(schemes.enable_http1().wrap_connector(tcp))
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<Result<Response<Bytes>, SendError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { shared.exchange(request.map(Full::new)).await })
+    }
+}
+
+impl Shared {
+    /// One request and its answer.
+    ///
+    /// A kept connection may turn out to be closed. A request that hyper hands back has not been
+    /// begun, so it may go out on a new connection; any other may have arrived.
+    async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, SendError> {
+        if !self.runtime.is_running() {
+            return Err(SendError::NotSent("no runtime runs here".into()));
+        }
+        let mut kept = self.reuse().await;
+        loop {
+            let is_new = kept.is_none();
+            let mut sender = match kept.take() {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            match sender.try_send_request(request).await {
+                Ok(answer) => {
+                    let whole = read(answer).await?;
+                    self.keep(sender);
+                    return Ok(whole);
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    Some(_) => return Err(SendError::NotSent(reason(error.into_error()))),
+                    None => return Err(SendError::NoAnswer(reason(error.into_error()))),
+                },
+            }
+        }
+    }
+
+    /// A kept connection that is still good, the last used first.
+    async fn reuse(&self) -> Option<Sender> {
+        loop {
+            let mut sender = self.take()?;
+            let alarm = self.alarm(READY_WITHIN);
+            if let Some(Ok(())) = within(alarm, sender.ready()).await {
+                return Some(sender);
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Sender> {
+        let now = self.runtime.now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = idle.pop()?;
+        // The monotonic clock stands still while some machines sleep.
+        let unused = now
+            .mono
+            .since(last.since.mono)
+            .max(now.wall.since(last.since.wall));
+        if unused > IDLE_FOR {
+            // The others have been here for longer.
+            idle.clear();
+            return None;
+        }
+        Some(last.sender)
+    }
+
+    fn keep(&self, sender: Sender) {
+        if sender.is_closed() {
+            return;
+        }
+        let since = self.runtime.now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() >= IDLE_AT_MOST {
+            idle.remove(0);
+        }
+        idle.push(Idle { sender, since });
+    }
+
+    /// A new connection, ready for its first request.
+    async fn connect(&self) -> Result<Sender, SendError> {
+        let connecting = async {
+            let mut connector = self.connector.clone();
+            poll_fn(|cx| connector.poll_ready(cx))
+                .await
+                .map_err(reason)?;
+            let stream = connector.call(self.uri.clone()).await.map_err(reason)?;
+            http1::handshake(stream).await.map_err(reason)
+        };
+        let (sender, connection) = match within(self.alarm(self.connect_timeout), connecting).await
+        {
+            Some(Ok(connected)) => connected,
+            Some(Err(reason)) => return Err(self.no_connection(&[": ", &reason])),
+            None => {
+                let limit = self.connect_timeout.as_millis().to_string();
+                return Err(self.no_connection(&[" within ", &limit, " ms"]));
+            }
+        };
+        // How it ends, the sender learns.
+        let driven = Box::pin(async move { drop(connection.await) });
+        match self.runtime.spawn(driven) {
+            Ok(()) => Ok(sender),
+            Err(_) => Err(self.no_connection(&[": no runtime runs here"])),
+        }
+    }
+
+    fn no_connection(&self, why: &[&str]) -> SendError {
+        let address = self.uri.to_string();
+        SendError::NotSent(["no connection to ", &address, &why.concat()].concat())
+    }
+
+    fn alarm(&self, after: Duration) -> BoxFuture<()> {
+        self.runtime
+            .sleep_until(self.runtime.now().mono.plus(after))
+    }
+}
+
+/// Reads the whole body, up to the limit. One that breaks off is an error.
+async fn read(answer: Response<Incoming>) -> Result<Response<Bytes>, SendError> {
+    let too_long = || SendError::NoAnswer("it is longer than 4 MiB".into());
+    let (head, mut body) = answer.into_parts();
+    let announced = body.size_hint().lower();
+    let announced = usize::try_from(announced).map_err(|_| too_long())?;
+    if announced > LONGEST_ANSWER {
+        return Err(too_long());
+    }
+    let mut whole = Vec::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| SendError::NoAnswer(reason(error)))?;
+        // Whatever is not data is a trailer, which nobody asked for.
+        if let Ok(data) = frame.into_data() {
+            if whole.len() + data.len() > LONGEST_ANSWER {
+                return Err(too_long());
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(Response::from_parts(head, whole.into()))
+}
+
+/// Runs a future until the alarm goes off; `None` where it did.
+async fn within<T>(mut alarm: BoxFuture<()>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// What an error and those behind it say.
+fn reason(error: impl Into<Box<dyn Error + Send + Sync>>) -> String {
+    const LONGEST: usize = 512;
+    let error = error.into();
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(cause) = behind {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        behind = cause.source();
+    }
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
