@@ -16,8 +16,8 @@ use crate::protocol::{Backoff, ClockTrust, Jitter};
 use crate::queue::Queues;
 use crate::runtime::{BoxFuture, First, Runtime, Tokio, race};
 use crate::wire::{
-    Endpoint, Failure, FailureKind, HttpTransport, Outcome, SendError, Transport, Write,
-    check_region, outcome, request, server_date, sign,
+    Endpoint, Failure, FailureKind, Network, Outcome, SendError, Service, Transport, Variant,
+    Write, check_region, outcome, request, server_date, sign,
 };
 
 /// Versions given up that are remembered, so that they can be taken over at once.
@@ -233,7 +233,7 @@ impl ClientBuilder {
     /// Errors where the region or the credentials are missing, or an option is malformed.
     pub fn build(self) -> Result<Client, Error> {
         self.build_in(Arc::new(Tokio::new()), |endpoint, timeout, runtime| {
-            Ok(Arc::new(HttpTransport::new(endpoint, timeout, runtime)?))
+            Ok(Network::new(runtime, timeout).to(endpoint)?)
         })
     }
 
@@ -263,7 +263,7 @@ impl ClientBuilder {
             .map_err(|error| Error::invalid_option(OptionName::Region, error.to_string()))?;
         let endpoint = match &self.endpoint_url {
             Some(url) => Endpoint::parse(url)?,
-            None => Endpoint::of_region(&region)?,
+            None => Endpoint::of_region(Service::DynamoDb, &region, Variant::default())?,
         };
         let credentials = self.credentials.ok_or_else(|| {
             crate::credentials::CredentialsError::new("builder", "none were given")
@@ -346,7 +346,7 @@ impl Shared {
     ) -> BoxFuture<Answer> {
         let signed = request(&self.endpoint, write).and_then(|mut request| {
             let time = self.trust().signing_time(sent).system_time();
-            sign(&mut request, credentials, &self.region, time)
+            sign(&mut request, credentials, "dynamodb", &self.region, time)
                 .map_err(|error| error.to_string())?;
             Ok(request)
         });

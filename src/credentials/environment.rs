@@ -30,9 +30,12 @@ pub(crate) fn from_environment(
         }
         (Some(_), None) => [ID, " is set but ", SECRET, " is not"].concat(),
         (None, Some(_)) => [SECRET, " is set but ", ID, " is not"].concat(),
-        (None, None) => [ID, " and ", SECRET, " are not set"].concat(),
+        (None, None) => {
+            let problem = [ID, " and ", SECRET, " are not set"].concat();
+            return Err(CredentialsError::new(SOURCE, problem));
+        }
     };
-    Err(CredentialsError::new(SOURCE, problem))
+    Err(CredentialsError::broken(SOURCE, problem))
 }
 
 #[cfg(test)]

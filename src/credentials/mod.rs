@@ -2,7 +2,10 @@
 //!
 //! One file a source. What a source reads is passed in, so that parsing stays pure.
 
+mod document;
 mod environment;
+mod fetch;
+mod file;
 mod fixed;
 
 use std::fmt;
@@ -175,6 +178,12 @@ pub trait CredentialsSource: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// Where the source has none, with the reason.
     fn credentials(&self) -> CredentialsFuture<'_>;
+
+    /// Learns that AWS took credentials of this source for expired. One that keeps them fetches
+    /// anew. Does nothing by default.
+    fn expired(&self, credentials: &Credentials) {
+        let _ = credentials;
+    }
 }
 
 /// No source had credentials. It lists each source that was tried, and why it had nothing.
@@ -183,22 +192,59 @@ pub trait CredentialsSource: Send + Sync + fmt::Debug + 'static {
 /// use dynolock::credentials::CredentialsError;
 ///
 /// let error = CredentialsError::new("environment", "AWS_ACCESS_KEY_ID is not set")
-///     .and(CredentialsError::new("vault", "sealed"));
+///     .and(CredentialsError::unavailable("vault", "no answer within 1000 ms"));
 /// assert_eq!(
 ///     error.to_string(),
-///     "no credentials: environment (AWS_ACCESS_KEY_ID is not set), vault (sealed)",
+///     "no credentials: environment (AWS_ACCESS_KEY_ID is not set), vault (no answer within 1000 ms)",
 /// );
+/// assert!(error.is_passing());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialsError {
     tried: Vec<(Box<str>, Box<str>)>,
+    /// That of the last source tried.
+    trouble: Trouble,
+}
+
+/// What is the matter with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It is not set up here; the next may be asked.
+    Absent,
+    /// It is set up, and wrongly so, or it refuses.
+    Broken,
+    /// It cannot be asked now; another try may do.
+    Unavailable,
 }
 
 impl CredentialsError {
-    /// One source, by name, and why it had nothing. The reason must not hold a secret.
+    /// One source, by name, and why it has nothing: it is not set up, so others may be asked.
+    ///
+    /// The reason must not hold a secret. That goes for all of these.
     pub fn new(source: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::of(Trouble::Absent, source, reason)
+    }
+
+    /// A source that is set up, but wrongly, or that refuses: no other is asked in its place.
+    ///
+    /// ```
+    /// use dynolock::credentials::CredentialsError;
+    ///
+    /// assert!(!CredentialsError::broken("vault", "no such role").is_passing());
+    /// ```
+    pub fn broken(source: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::of(Trouble::Broken, source, reason)
+    }
+
+    /// A source that cannot be asked now. Whoever waits for a lock asks again.
+    pub fn unavailable(source: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::of(Trouble::Unavailable, source, reason)
+    }
+
+    fn of(trouble: Trouble, source: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             tried: vec![(source.into().into(), reason.into().into())],
+            trouble,
         }
     }
 
@@ -206,7 +252,18 @@ impl CredentialsError {
     #[must_use]
     pub fn and(mut self, later: Self) -> Self {
         self.tried.extend(later.tried);
+        self.trouble = later.trouble;
         self
+    }
+
+    /// Whether another try may fare better.
+    pub fn is_passing(&self) -> bool {
+        self.trouble == Trouble::Unavailable
+    }
+
+    /// What is the matter with the last source tried.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.trouble
     }
 }
 

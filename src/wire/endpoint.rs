@@ -13,14 +13,32 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The public endpoint of a region, over TLS.
+    /// The public endpoint of a service in a region, over TLS.
     ///
     /// Errors where the name cannot be that of a region. A region that does not exist gives a
     /// host that does not exist.
-    /// [Regional endpoints](https://docs.aws.amazon.com/general/latest/gr/ddb.html)
-    pub(crate) fn of_region(region: &str) -> Result<Self, InvalidEndpoint> {
+    /// [Regional endpoints](https://docs.aws.amazon.com/general/latest/gr/ddb.html),
+    /// [FIPS and dual-stack](https://docs.aws.amazon.com/sdkref/latest/guide/feature-endpoints.html)
+    pub(crate) fn of_region(
+        service: Service,
+        region: &str,
+        variant: Variant,
+    ) -> Result<Self, InvalidEndpoint> {
         check_region(region)?;
-        let host = ["dynamodb.", region, ".", dns_suffix(region)].concat();
+        let partition = partition(region);
+        // In GovCloud the common endpoints are the FIPS ones.
+        let is_common = region.starts_with("us-gov-") && !variant.dual_stack;
+        let fips = if variant.fips && !is_common {
+            "-fips."
+        } else {
+            "."
+        };
+        let suffix = if variant.dual_stack {
+            partition.dual_stack_suffix
+        } else {
+            partition.suffix
+        };
+        let host = [service.prefix(), fips, region, ".", suffix].concat();
         let uri = ["https://", &host, "/"].concat();
         Ok(Self {
             uri: uri.parse().map_err(|_| InvalidEndpoint::region(region))?,
@@ -145,24 +163,95 @@ pub(crate) fn check_region(region: &str) -> Result<(), InvalidEndpoint> {
     }
 }
 
-/// The domain of the partition that a region lies in.
-///
-/// [Partitions](https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html),
-/// as `partitions.json` of the AWS SDKs lists them.
-fn dns_suffix(region: &str) -> &'static str {
-    const SUFFIXES: [(&str, &str); 6] = [
-        ("cn-", "amazonaws.com.cn"),
-        ("eusc-", "amazonaws.eu"),
-        ("us-iso-", "c2s.ic.gov"),
-        ("us-isob-", "sc2s.sgov.gov"),
-        ("eu-isoe-", "cloud.adc-e.uk"),
-        ("us-isof-", "csp.hci.ic.gov"),
-    ];
-    let mut known = SUFFIXES.iter();
-    match known.find(|(prefix, _)| region.starts_with(prefix)) {
-        Some((_, suffix)) => suffix,
-        None => "amazonaws.com",
+/// The services that are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    DynamoDb,
+    /// The Security Token Service, for credentials of roles.
+    #[cfg(any(
+        feature = "credentials-web-identity",
+        feature = "credentials-profile",
+        test
+    ))]
+    Sts,
+}
+
+impl Service {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "dynamodb",
+            #[cfg(any(
+                feature = "credentials-web-identity",
+                feature = "credentials-profile",
+                test
+            ))]
+            Self::Sts => "sts",
+        }
     }
+}
+
+/// Which of a region's endpoints is meant. The default is the common one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Variant {
+    /// With cryptography validated by FIPS 140.
+    pub(crate) fips: bool,
+    /// Reached by IPv6 as well.
+    pub(crate) dual_stack: bool,
+}
+
+struct Partition {
+    /// What its regions begin with.
+    regions: &'static str,
+    suffix: &'static str,
+    dual_stack_suffix: &'static str,
+}
+
+/// The partitions beside the commercial one, as `partitions.json` of botocore 1.44.5 lists them.
+///
+/// [Partitions](https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html)
+const PARTITIONS: [Partition; 6] = [
+    Partition {
+        regions: "cn-",
+        suffix: "amazonaws.com.cn",
+        dual_stack_suffix: "api.amazonwebservices.com.cn",
+    },
+    Partition {
+        regions: "eusc-",
+        suffix: "amazonaws.eu",
+        dual_stack_suffix: "api.amazonwebservices.eu",
+    },
+    Partition {
+        regions: "us-iso-",
+        suffix: "c2s.ic.gov",
+        dual_stack_suffix: "api.aws.ic.gov",
+    },
+    Partition {
+        regions: "us-isob-",
+        suffix: "sc2s.sgov.gov",
+        dual_stack_suffix: "api.aws.scloud",
+    },
+    Partition {
+        regions: "eu-isoe-",
+        suffix: "cloud.adc-e.uk",
+        dual_stack_suffix: "api.cloud-aws.adc-e.uk",
+    },
+    Partition {
+        regions: "us-isof-",
+        suffix: "csp.hci.ic.gov",
+        dual_stack_suffix: "api.aws.hci.ic.gov",
+    },
+];
+
+/// The partition that a region lies in. `aws` and `aws-us-gov` share their domains.
+fn partition(region: &str) -> &'static Partition {
+    const COMMERCIAL: Partition = Partition {
+        regions: "",
+        suffix: "amazonaws.com",
+        dual_stack_suffix: "api.aws",
+    };
+    let mut known = PARTITIONS.iter();
+    let found = known.find(|partition| region.starts_with(partition.regions));
+    found.unwrap_or(&COMMERCIAL)
 }
 
 /// A region or an endpoint URL that cannot be used. What it shows has no user info and no query.
@@ -181,7 +270,7 @@ impl InvalidEndpoint {
             what: "endpoint",
             shown: endpoint.uri.to_string().into(),
             problem: "needs TLS, and this program is built without: \
-                add the features `ring` and `webpki-roots`",
+                add the features `ring` and `webpki-roots` of dynolock",
         }
     }
 
@@ -229,10 +318,85 @@ mod tests {
             ("eusc-de-east-1", "dynamodb.eusc-de-east-1.amazonaws.eu"),
             ("xx-new-9", "dynamodb.xx-new-9.amazonaws.com"),
         ] {
-            let endpoint = Endpoint::of_region(region).unwrap();
+            let endpoint =
+                Endpoint::of_region(Service::DynamoDb, region, Variant::default()).unwrap();
             assert_eq!(endpoint.host(), host);
             assert_eq!(endpoint.uri().to_string(), format!("https://{host}/"));
             assert!(endpoint.is_tls());
+        }
+    }
+
+    #[test]
+    fn fips_and_dual_stack_have_hosts_of_their_own() {
+        let (fips, dual_stack) = (true, true);
+        for (service, region, fips, dual_stack, host) in [
+            (
+                Service::DynamoDb,
+                "eu-west-1",
+                fips,
+                false,
+                "dynamodb-fips.eu-west-1.amazonaws.com",
+            ),
+            (
+                Service::DynamoDb,
+                "eu-west-1",
+                false,
+                dual_stack,
+                "dynamodb.eu-west-1.api.aws",
+            ),
+            (
+                Service::DynamoDb,
+                "eu-west-1",
+                fips,
+                dual_stack,
+                "dynamodb-fips.eu-west-1.api.aws",
+            ),
+            (
+                Service::DynamoDb,
+                "us-gov-west-1",
+                fips,
+                false,
+                "dynamodb.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                Service::DynamoDb,
+                "us-gov-west-1",
+                fips,
+                dual_stack,
+                "dynamodb-fips.us-gov-west-1.api.aws",
+            ),
+            (
+                Service::DynamoDb,
+                "cn-north-1",
+                false,
+                dual_stack,
+                "dynamodb.cn-north-1.api.amazonwebservices.com.cn",
+            ),
+            (
+                Service::Sts,
+                "eu-west-1",
+                false,
+                false,
+                "sts.eu-west-1.amazonaws.com",
+            ),
+            (
+                Service::Sts,
+                "us-east-1",
+                fips,
+                false,
+                "sts-fips.us-east-1.amazonaws.com",
+            ),
+            (
+                Service::Sts,
+                "us-gov-east-1",
+                fips,
+                false,
+                "sts.us-gov-east-1.amazonaws.com",
+            ),
+        ] {
+            let variant = Variant { fips, dual_stack };
+            let endpoint = Endpoint::of_region(service, region, variant).unwrap();
+            assert_eq!(endpoint.host(), host);
         }
     }
 
@@ -251,7 +415,9 @@ mod tests {
             "é",
             &long,
         ] {
-            let error = Endpoint::of_region(region).unwrap_err().to_string();
+            let error = Endpoint::of_region(Service::DynamoDb, region, Variant::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("is not 1 to 63"), "{error}");
             assert!(check_region(region).is_err());
         }

@@ -12,9 +12,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub(crate) use endpoint::{Endpoint, InvalidEndpoint, check_region};
+pub(crate) use endpoint::{Endpoint, InvalidEndpoint, Service, Variant, check_region};
 pub(crate) use expression::{Placeholder, Placeholders};
-pub(crate) use http::HttpTransport;
+pub(crate) use http::Network;
 pub(crate) use operation::{Action, Returns, Write};
 pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};
 pub(crate) use sign::sign;

@@ -23,6 +23,7 @@ const TOO_LATE: Duration = Duration::from_secs(253_402_300_800);
 pub(crate) fn sign(
     request: &mut Request<Bytes>,
     credentials: &Credentials,
+    service: &str,
     region: &str,
     time: SystemTime,
 ) -> Result<(), SignError> {
@@ -33,7 +34,7 @@ pub(crate) fn sign(
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("dynamodb")
+        .name(service)
         .time(within_four_digits(time)?)
         .settings(SigningSettings::default())
         .build()
@@ -134,7 +135,14 @@ mod tests {
     }
 
     fn signed(mut request: Request<Bytes>, credentials: &Credentials) -> Request<Bytes> {
-        sign(&mut request, credentials, "eu-central-1", time()).unwrap();
+        sign(
+            &mut request,
+            credentials,
+            "dynamodb",
+            "eu-central-1",
+            time(),
+        )
+        .unwrap();
         request
     }
 
@@ -200,12 +208,19 @@ mod tests {
     #[test]
     fn what_cannot_be_signed_is_an_error() {
         let sign_at = |mut request: Request<Bytes>, time| {
-            let outcome = sign(&mut request, &key(SECRET), "eu-central-1", time);
+            let outcome = sign(&mut request, &key(SECRET), "dynamodb", "eu-central-1", time);
             assert!(!request.headers().contains_key("authorization"));
             outcome.unwrap_err().to_string()
         };
         let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-        sign(&mut request(AWS), &key(SECRET), "eu-central-1", last).unwrap();
+        sign(
+            &mut request(AWS),
+            &key(SECRET),
+            "dynamodb",
+            "eu-central-1",
+            last,
+        )
+        .unwrap();
         for time in [
             last + Duration::from_secs(1),
             UNIX_EPOCH - Duration::from_secs(1),

@@ -1,5 +1,7 @@
 //! HTTP/1.1 connections to one endpoint: the only place that knows how they are made.
 
+mod network;
+
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,15 +17,11 @@ use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 
+pub(crate) use self::network::Network;
 use super::endpoint::{Endpoint, InvalidEndpoint};
 use super::{SendError, Transport};
 use crate::clock::Moment;
 use crate::runtime::{BoxFuture, Runtime};
-
-#[cfg(all(feature = "ring", not(feature = "webpki-roots")))]
-compile_error!("the feature `ring` gives TLS without root certificates: add `webpki-roots`");
-#[cfg(all(feature = "webpki-roots", not(feature = "ring")))]
-compile_error!("the feature `webpki-roots` gives root certificates without TLS: add `ring`");
 
 /// An answer is refused beyond this. An item of 400 KB is up to 2.8 MB as JSON.
 const LONGEST_ANSWER: usize = 4 << 20;
