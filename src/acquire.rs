@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use crate::client::{Answer, Shared};
-use crate::clock::Monotonic;
+use crate::clock::{Moment, Monotonic};
 use crate::error::Error;
 use crate::lease::{Grant, renew_once};
 use crate::options::Terms;
@@ -12,7 +12,7 @@ use crate::protocol::{Acquire, Acquired, Jitter, Renewed, Surroundings, Verdict,
 use crate::queue::Turn;
 use crate::runtime::{BoxFuture, Event, First, race};
 use crate::version::ksuid;
-use crate::wire::Outcome;
+use crate::wire::{Failure, Outcome};
 
 /// How patient an acquisition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,12 @@ struct Acquisition {
     must_give_back: bool,
 }
 
+/// What came of an attempt.
+enum Told {
+    Answered(Outcome),
+    NotAttempted(Failure),
+}
+
 impl Acquisition {
     async fn run(&mut self, patience: Patience) -> Result<Option<Grant>, Error> {
         loop {
@@ -114,9 +120,12 @@ impl Acquisition {
         if runtime.now().mono >= self.until {
             return Err(self.out_of_time());
         }
-        let credentials = self.client.credentials().await.map_err(Error::failed)?;
-        let sent = runtime.now();
         let skew = self.terms.max_clock_skew;
+        let credentials = match self.client.credentials().await {
+            Ok(credentials) => credentials,
+            Err(failure) => return Ok(self.told(runtime.now(), Told::NotAttempted(failure))),
+        };
+        let sent = runtime.now();
         let (base, doubtful) = {
             let trust = self.client.trust();
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
@@ -136,19 +145,26 @@ impl Acquisition {
             return Err(self.out_of_time());
         };
         self.in_flight = None;
-        let doubtful = self.client.trust().is_doubtful(answer.arrived, skew);
+        Ok(self.told(answer.arrived, Told::Answered(answer.outcome)))
+    }
+
+    /// Lets the machine know what came of an attempt.
+    fn told(&mut self, now: Moment, told: Told) -> Verdict {
         let client = &self.client;
-        Ok(self.machine.answered(
-            answer.outcome,
-            Surroundings {
-                terms: &self.terms,
-                now: answer.arrived,
-                doubtful,
-                backoff: client.backoff,
-                jitter: &mut self.jitter,
-                is_abandoned: &|version| client.is_abandoned(version),
-            },
-        ))
+        let doubtful = client.trust().is_doubtful(now, self.terms.max_clock_skew);
+        let around = Surroundings {
+            terms: &self.terms,
+            now,
+            doubtful,
+            retry: client.retry,
+            budget: &mut client.budget(),
+            jitter: &mut self.jitter,
+            is_abandoned: &|version| client.is_abandoned(version),
+        };
+        match told {
+            Told::Answered(outcome) => self.machine.answered(outcome, around),
+            Told::NotAttempted(failure) => self.machine.not_attempted(failure, around),
+        }
     }
 
     /// Renews a lease of which little is left before anybody believes in it; `None` where it is
@@ -175,7 +191,9 @@ impl Acquisition {
                 First::A(Renewed::Lost(_)) => return Ok(None),
                 First::A(Renewed::Failed(failure)) if failure.kind.is_passing() => {
                     failures += 1;
-                    let pause = self.client.backoff.pause(failures, &mut self.jitter);
+                    let pace = self.terms.heartbeat;
+                    let jitter = &mut self.jitter;
+                    let pause = self.client.pause(failures, &failure, pace, jitter);
                     runtime.sleep_until(runtime.now().mono.plus(pause)).await;
                 }
                 First::A(Renewed::Failed(failure)) => return Err(Error::failed(failure)),
@@ -260,14 +278,15 @@ impl CleanUp {
                 }
                 Err(failure) => Outcome::NotApplied(failure),
             };
-            match outcome {
+            let failure = match outcome {
                 Outcome::Applied(_) => return runtime.note(Event::CleanedUp),
                 Outcome::Refused(_) => return,
                 Outcome::NotApplied(failure) if !failure.kind.is_passing() => return,
-                Outcome::NotApplied(_) | Outcome::Unknown(_) => {}
-            }
+                Outcome::NotApplied(failure) | Outcome::Unknown(failure) => failure,
+            };
             failures += 1;
-            let pause = self.client.backoff.pause(failures, &mut self.jitter);
+            let (pace, jitter) = (self.terms.retry_interval, &mut self.jitter);
+            let pause = self.client.pause(failures, &failure, pace, jitter);
             runtime.sleep_until(runtime.now().mono.plus(pause)).await;
         }
     }

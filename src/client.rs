@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::builder::ClientBuilder;
 use crate::clock::Moment;
-use crate::credentials::{Credentials, CredentialsSource, FixedCredentials, from_environment};
-use crate::error::{Error, OptionName};
+use crate::credentials::{Credentials, CredentialsSource};
+use crate::error::Error;
 use crate::key::Key;
 use crate::lock::Lock;
-use crate::protocol::{Backoff, ClockTrust, Jitter};
+use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
 use crate::queue::Queues;
-use crate::runtime::{BoxFuture, First, Runtime, Tokio, race};
+use crate::runtime::{BoxFuture, First, Runtime, race};
 use crate::wire::{
-    Endpoint, Failure, FailureKind, Network, Outcome, SendError, Service, Transport, Variant,
-    Write, check_region, outcome, request, server_date, sign,
+    Endpoint, Failure, FailureKind, Outcome, SendError, Transport, Write, outcome, request,
+    server_date, sign,
 };
 
 /// Versions given up that are remembered, so that they can be taken over at once.
@@ -41,31 +42,6 @@ pub struct Client {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// Configures a [`Client`].
-///
-/// ```
-/// use std::time::Duration;
-/// use dynolock::{Client, credentials::Credentials};
-///
-/// let client = Client::builder()
-///     .region("eu-west-1")
-///     .endpoint_url("http://127.0.0.1:8000")
-///     .credentials(Credentials::new("AKIDEXAMPLE", "secret")?)
-///     .attempt_timeout(Duration::from_millis(500))
-///     .build()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[must_use]
-pub struct ClientBuilder {
-    region: Option<String>,
-    endpoint_url: Option<String>,
-    credentials: Option<Arc<dyn CredentialsSource>>,
-    attempt_timeout: Duration,
-    connect_timeout: Duration,
-    backoff: Backoff,
-}
-
 /// What the clones of a client, its locks and its leases share.
 pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -74,12 +50,24 @@ pub(crate) struct Shared {
     region: String,
     credentials: Arc<dyn CredentialsSource>,
     pub(crate) attempt_timeout: Duration,
-    pub(crate) backoff: Backoff,
+    pub(crate) retry: RetryPolicy,
+    budget: Mutex<RetryBudget>,
     trust: Mutex<ClockTrust>,
     pub(crate) queues: Arc<Queues>,
     abandoned: Mutex<VecDeque<String>>,
     /// How many releases and clean-ups run in the background.
     background: watch::Sender<usize>,
+}
+
+/// What a client is made of.
+pub(crate) struct Parts {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) region: String,
+    pub(crate) credentials: Arc<dyn CredentialsSource>,
+    pub(crate) attempt_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
 }
 
 /// An answer, or that none came.
@@ -89,34 +77,39 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    /// A client configured as every AWS tool is: by environment variables.
-    ///
-    /// Region: `AWS_REGION`, else `AWS_DEFAULT_REGION`. Endpoint: `AWS_ENDPOINT_URL_DYNAMODB`,
-    /// else `AWS_ENDPOINT_URL`, else the region's. Credentials: `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. See the
-    /// [AWS reference](https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html).
-    ///
-    /// Nothing is sent, and no file is read. Errors where the region or the credentials are
-    /// missing or malformed.
+    /// A client configured as every AWS tool is: by the environment. Short for
+    /// `Client::builder().environment().build()`; see [`ClientBuilder::environment`].
     pub fn from_env() -> Result<Self, Error> {
-        #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        let lookup = |name: &str| std::env::var(name).ok();
-        Self::builder().environment(&lookup)?.build()
+        Self::builder().environment().build()
     }
 
     /// A builder with nothing set.
     pub fn builder() -> ClientBuilder {
-        ClientBuilder {
-            region: None,
-            endpoint_url: None,
-            credentials: None,
-            attempt_timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            backoff: Backoff {
-                base: Duration::from_millis(25),
-                cap: Duration::from_secs(1),
-            },
+        ClientBuilder::new()
+    }
+
+    /// Opens the connection ahead of the first call, and fetches the credentials.
+    ///
+    /// Without it the first `acquire` does both. Errors where DynamoDB cannot be reached within
+    /// the connect timeout or no credentials can be had; the client can be used all the same.
+    /// Dropping the future gives the connection up. Call it while a Lambda function initializes:
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), dynolock::Error> {
+    /// let client = dynolock::Client::from_env()?;
+    /// client.connect().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        if !shared.runtime.is_running() {
+            return Err(Error::no_runtime());
         }
+        shared.transport.connect().await.map_err(|error| {
+            Error::failed(Failure::of(FailureKind::Unavailable, error.to_string()))
+        })?;
+        shared.credentials().await.map_err(Error::failed)?;
+        Ok(())
     }
 
     /// A lock on one item. Nothing is sent, and nothing is checked before it is used.
@@ -149,6 +142,25 @@ impl Client {
         let _ = running.wait_for(|running| *running == 0).await;
     }
 
+    pub(crate) fn of(parts: Parts) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                trust: Mutex::new(ClockTrust::new(parts.runtime.now())),
+                runtime: parts.runtime,
+                transport: parts.transport,
+                endpoint: parts.endpoint,
+                region: parts.region,
+                credentials: parts.credentials,
+                attempt_timeout: parts.attempt_timeout,
+                retry: parts.retry,
+                budget: Mutex::default(),
+                queues: Arc::default(),
+                abandoned: Mutex::default(),
+                background: watch::Sender::new(0),
+            }),
+        }
+    }
+
     /// A client in a world of the caller's: other clocks, other tasks, another network.
     #[cfg(test)]
     pub(crate) fn in_world(
@@ -157,15 +169,12 @@ impl Client {
         attempt_timeout: Duration,
     ) -> Self {
         let credentials = Credentials::new("AKIDEXAMPLE", "secret").unwrap();
-        let builder = ClientBuilder {
-            attempt_timeout,
-            ..Self::builder()
-        };
-        builder
+        Self::builder()
             .region("us-east-1")
             .endpoint_url("http://127.0.0.1:1")
             .credentials(credentials)
-            .build_in(runtime, |_, _, _| Ok(transport))
+            .attempt_timeout(attempt_timeout)
+            .build_in(runtime, |_, _| Ok(transport))
             .unwrap()
     }
 }
@@ -176,134 +185,6 @@ impl fmt::Debug for Client {
             .field("endpoint", &self.shared.endpoint.uri().to_string())
             .field("region", &self.shared.region)
             .finish_non_exhaustive()
-    }
-}
-
-impl ClientBuilder {
-    /// The region, such as `eu-west-1`. It is part of the signature, so it is needed with an
-    /// endpoint URL too.
-    pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.region = Some(region.into());
-        self
-    }
-
-    /// The endpoint, such as `http://127.0.0.1:8000`, in place of the region's own.
-    pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
-        self.endpoint_url = Some(url.into());
-        self
-    }
-
-    /// Credentials that stay the same.
-    pub fn credentials(self, credentials: Credentials) -> Self {
-        self.credentials_source(FixedCredentials::new(credentials))
-    }
-
-    /// A source of credentials, asked before each attempt.
-    pub fn credentials_source(mut self, source: impl CredentialsSource) -> Self {
-        self.credentials = Some(Arc::new(source));
-        self
-    }
-
-    /// How long one attempt may take, from sending to the whole answer. Default 1 s.
-    ///
-    /// Under a lease it is a third of the lease at most, so that there is time for another.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.attempt_timeout = timeout;
-        self
-    }
-
-    /// How long connecting may take: name, TCP and TLS. Default 1 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// The pauses between attempts that fail for a passing reason: before the n-th retry a
-    /// random time up to `base` doubled n − 1 times, at most `cap`. Default 25 ms and 1 s.
-    ///
-    /// There is no limit to their number; the acquire timeout and the lease set the end.
-    /// See [exponential backoff and jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-    pub fn backoff(mut self, base: Duration, cap: Duration) -> Self {
-        self.backoff = Backoff { base, cap };
-        self
-    }
-
-    /// Makes the client. Nothing is sent.
-    ///
-    /// Errors where the region or the credentials are missing, or an option is malformed.
-    pub fn build(self) -> Result<Client, Error> {
-        self.build_in(Arc::new(Tokio::new()), |endpoint, timeout, runtime| {
-            Ok(Network::new(runtime, timeout).to(endpoint)?)
-        })
-    }
-
-    fn environment(mut self, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
-        let set = |name| lookup(name).filter(|value| !value.is_empty());
-        self.region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
-        self.endpoint_url = set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL"));
-        Ok(self.credentials(from_environment(lookup)?))
-    }
-
-    fn build_in(
-        self,
-        runtime: Arc<dyn Runtime>,
-        transport: impl FnOnce(
-            &Endpoint,
-            Duration,
-            Arc<dyn Runtime>,
-        ) -> Result<Arc<dyn Transport>, Error>,
-    ) -> Result<Client, Error> {
-        let region = self.region.ok_or_else(|| {
-            Error::invalid_option(
-                OptionName::Region,
-                "none is given; set AWS_REGION or AWS_DEFAULT_REGION, or name one to the builder",
-            )
-        })?;
-        check_region(&region)
-            .map_err(|error| Error::invalid_option(OptionName::Region, error.to_string()))?;
-        let endpoint = match &self.endpoint_url {
-            Some(url) => Endpoint::parse(url)?,
-            None => Endpoint::of_region(Service::DynamoDb, &region, Variant::default())?,
-        };
-        let credentials = self.credentials.ok_or_else(|| {
-            crate::credentials::CredentialsError::new("builder", "none were given")
-        })?;
-        let attempt_timeout = timeout(OptionName::AttemptTimeout, self.attempt_timeout)?;
-        let connect_timeout = timeout(OptionName::ConnectTimeout, self.connect_timeout)?;
-        if self.backoff.base.is_zero() || self.backoff.base > self.backoff.cap {
-            return Err(Error::invalid_option(
-                OptionName::Backoff,
-                "the base must be more than zero and at most the cap",
-            ));
-        }
-        let transport = transport(&endpoint, connect_timeout, runtime.clone())?;
-        Ok(Client {
-            shared: Arc::new(Shared {
-                trust: Mutex::new(ClockTrust::new(runtime.now())),
-                runtime,
-                transport,
-                endpoint,
-                region,
-                credentials,
-                attempt_timeout,
-                backoff: self.backoff,
-                queues: Arc::default(),
-                abandoned: Mutex::default(),
-                background: watch::Sender::new(0),
-            }),
-        })
-    }
-}
-
-fn timeout(option: OptionName, timeout: Duration) -> Result<Duration, Error> {
-    let (least, most) = (Duration::from_millis(1), Duration::from_secs(3600));
-    if (least..=most).contains(&timeout) {
-        Ok(timeout)
-    } else {
-        Err(Error::invalid_option(
-            option,
-            format!("{timeout:?} is out of range; {least:?} to {most:?} are allowed"),
-        ))
     }
 }
 
@@ -322,12 +203,15 @@ impl Shared {
         .await
         {
             First::A(Ok(credentials)) => Ok(credentials),
-            First::A(Err(error)) => Err(Failure::of(
-                FailureKind::CredentialsRejected,
-                error.to_string(),
-            )),
+            First::A(Err(error)) => {
+                let kind = match error.is_passing() {
+                    true => FailureKind::NoCredentials,
+                    false => FailureKind::CredentialsRejected,
+                };
+                Err(Failure::of(kind, error.to_string()))
+            }
             First::B(()) => Err(Failure::of(
-                FailureKind::Unavailable,
+                FailureKind::NoCredentials,
                 "the source of credentials did not answer in time",
             )),
         }
@@ -350,7 +234,7 @@ impl Shared {
                 .map_err(|error| error.to_string())?;
             Ok(request)
         });
-        let shared = self.clone();
+        let (shared, credentials) = (self.clone(), credentials.clone());
         Box::pin(async move {
             let outcome = match signed {
                 Ok(request) => shared.exchange(request, sent, timeout, skew).await,
@@ -359,6 +243,13 @@ impl Shared {
                     Outcome::NotApplied(Failure::of(FailureKind::Other, problem))
                 }
             };
+            match &outcome {
+                Outcome::Applied(_) | Outcome::Refused(_) => shared.budget().succeeded(),
+                Outcome::NotApplied(failure) if failure.kind == FailureKind::CredentialsExpired => {
+                    shared.credentials.expired(&credentials);
+                }
+                Outcome::NotApplied(_) | Outcome::Unknown(_) => {}
+            }
             Answer {
                 outcome,
                 arrived: shared.runtime.now(),
@@ -387,6 +278,22 @@ impl Shared {
                 SendError::NoAnswer(["within ", &limit, " ms"].concat()).into()
             }
         }
+    }
+
+    /// How long to wait after `failures` failures in a row; see [`RetryPolicy::pause`].
+    pub(crate) fn pause(
+        &self,
+        failures: u32,
+        failure: &Failure,
+        pace: Duration,
+        jitter: &mut Jitter,
+    ) -> Duration {
+        self.retry
+            .pause(failures, failure, pace, &mut self.budget(), jitter)
+    }
+
+    pub(crate) fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Random numbers that spread requests over time.

@@ -65,6 +65,11 @@ pub(crate) enum OptionName {
     AttemptTimeout,
     ConnectTimeout,
     Backoff,
+    MaxAttempts,
+    #[cfg(feature = "tls")]
+    RootCertificates,
+    #[cfg(feature = "proxy")]
+    Proxy,
 }
 
 impl fmt::Display for OptionName {
@@ -85,6 +90,11 @@ impl fmt::Display for OptionName {
             Self::AttemptTimeout => "attempt timeout",
             Self::ConnectTimeout => "connect timeout",
             Self::Backoff => "backoff",
+            Self::MaxAttempts => "max attempts",
+            #[cfg(feature = "tls")]
+            Self::RootCertificates => "root certificates",
+            #[cfg(feature = "proxy")]
+            Self::Proxy => "proxy",
         })
     }
 }
@@ -150,7 +160,9 @@ impl Error {
             || self.failure().is_some_and(|failure| {
                 matches!(
                     failure.kind,
-                    FailureKind::CredentialsRejected | FailureKind::CredentialsExpired
+                    FailureKind::CredentialsRejected
+                        | FailureKind::CredentialsExpired
+                        | FailureKind::NoCredentials
                 )
             })
     }

@@ -353,20 +353,24 @@ impl Core {
                     return Ok(());
                 }
                 Renewed::Lost(lost) => return Err(lost),
-                Renewed::Failed(_) => {
+                Renewed::Failed(failure) => {
                     failures += 1;
-                    let pause = self.client.backoff.pause(failures, &mut jitter);
-                    self.pause(pause).await;
+                    let pause = self.pause(failures, &failure, &mut jitter);
+                    let runtime = &self.client.runtime;
+                    runtime.sleep_until(runtime.now().mono.plus(pause)).await;
                 }
             }
         }
     }
 
-    /// Waits, but not beyond the lease's end.
-    async fn pause(&self, pause: Duration) {
-        let now = self.client.runtime.now();
-        let pause = pause.min(self.state().remaining(now));
-        self.client.runtime.sleep_until(now.mono.plus(pause)).await;
+    /// How long to wait after failures. Whoever wants more patience than the lease has gets a
+    /// third of what is left, so that there is time for another attempt.
+    fn pause(&self, failures: u32, failure: &Failure, jitter: &mut Jitter) -> Duration {
+        let client = &self.client;
+        let pause = client.pause(failures, failure, self.terms.heartbeat, jitter);
+        let remaining = self.state().remaining(client.runtime.now());
+        let most = (remaining / 3).max(client.retry.backoff.base);
+        pause.min(most).min(remaining)
     }
 
     /// The heartbeat task.
@@ -397,11 +401,10 @@ impl Core {
                     due = self.state().sent_at().plus(self.terms.heartbeat);
                 }
                 Renewed::Lost(_) => {}
-                Renewed::Failed(_) => {
+                Renewed::Failed(failure) => {
                     failures += 1;
-                    due = now
-                        .mono
-                        .plus(self.client.backoff.pause(failures, &mut jitter));
+                    let pause = self.pause(failures, &failure, &mut jitter);
+                    due = now.mono.plus(pause);
                 }
             }
         }
@@ -475,8 +478,8 @@ impl Core {
                 return Err(Error::failed(failure));
             }
             failures += 1;
-            self.pause(self.client.backoff.pause(failures, &mut jitter))
-                .await;
+            let pause = self.pause(failures, &failure, &mut jitter);
+            runtime.sleep_until(now.mono.plus(pause)).await;
             if self.state().remaining(now).is_zero() {
                 return Err(Error::release_unconfirmed(failure));
             }

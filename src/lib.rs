@@ -36,6 +36,7 @@
 //! built as it is.
 
 mod acquire;
+mod builder;
 mod client;
 mod clock;
 pub mod credentials;
@@ -52,7 +53,8 @@ mod simulation;
 mod version;
 mod wire;
 
-pub use client::{Client, ClientBuilder};
+pub use builder::ClientBuilder;
+pub use client::Client;
 pub use error::Error;
 pub use key::{Key, KeyValue};
 pub use lease::Lease;
@@ -63,6 +65,8 @@ pub use options::{
 };
 pub use protocol::{Holder, Lost};
 pub use wire::{AttributeValue, InvalidValue, Item, Number, Set};
+#[cfg(feature = "tls")]
+pub use wire::{InvalidRoots, RootCertificates};
 
 /// The example of the README runs.
 #[cfg(doctest)]

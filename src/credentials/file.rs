@@ -39,6 +39,7 @@ pub(crate) enum FileError {
     NotText,
 }
 
+#[cfg(feature = "credentials-profile")]
 impl FileError {
     /// There is no such file.
     pub(crate) fn is_not_found(&self) -> bool {

@@ -2,19 +2,42 @@
 //!
 //! One file a source. What a source reads is passed in, so that parsing stays pure.
 
+mod cache;
+mod chain;
+#[cfg(feature = "credentials-container")]
+mod container;
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-imds",
+    feature = "credentials-process",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile",
+    test
+))]
 mod document;
 mod environment;
 mod fetch;
 mod file;
 mod fixed;
+mod provided;
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-imds",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile"
+))]
+mod remote;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
 
-pub(crate) use environment::from_environment;
+pub(crate) use cache::Cached;
+pub(crate) use chain::{Setting, default_source};
+pub(crate) use file::read_now as read_file;
 pub use fixed::FixedCredentials;
+pub(crate) use provided::Provided;
 
 /// An AWS access key: its id, its secret, and for a temporary one the session token and its end.
 ///
@@ -93,6 +116,18 @@ impl Credentials {
     /// When these stop being accepted; `None` where they last, or nobody said.
     pub fn expiry(&self) -> Option<SystemTime> {
         self.inner.expiry()
+    }
+
+    /// Takes over what a provider of the SDKs gives.
+    fn from_aws(other: &aws_credential_types::Credentials) -> Result<Self, InvalidCredentials> {
+        let mut credentials = Self::new(other.access_key_id(), other.secret_access_key())?;
+        if let Some(token) = other.session_token() {
+            credentials = credentials.session_token(token)?;
+        }
+        Ok(match other.expiry() {
+            Some(end) => credentials.expires_at(end),
+            None => credentials,
+        })
     }
 
     /// The same as the signer has it.

@@ -9,8 +9,9 @@ use crate::options::{AttributeNames, Terms};
 use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
 
 use super::attributes::{BadAttribute, Holder, LARGEST_FENCE, LockState, without_lock};
-use super::backoff::{Backoff, Jitter};
+use super::backoff::Jitter;
 use super::lease::{Lease, Written};
+use super::retry::{RetryBudget, RetryPolicy};
 use super::writes::{self, AcquireWrite, Pair};
 
 /// Attempts that are remembered so that a refusal can be recognised as our own lock.
@@ -83,7 +84,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) now: Moment,
     /// Whether the wall clock is known to be off.
     pub(crate) doubtful: bool,
-    pub(crate) backoff: Backoff,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) budget: &'a mut RetryBudget,
     pub(crate) jitter: &'a mut Jitter,
     /// Whether a version was given up by this client.
     pub(crate) is_abandoned: &'a dyn Fn(&str) -> bool,
@@ -192,6 +194,11 @@ impl Acquire {
             }
             Outcome::Unknown(failure) => self.failed(failure, around),
         }
+    }
+
+    /// Takes note that an attempt could not even be made.
+    pub(crate) fn not_attempted(&mut self, failure: Failure, around: Surroundings<'_>) -> Verdict {
+        self.failed(failure, around)
     }
 
     fn applied(&mut self, item: Item, terms: &Terms) -> Verdict {
@@ -312,9 +319,14 @@ impl Acquire {
         self.failures = self.failures.saturating_add(1);
         let pause = if failure.kind == FailureKind::Throttled {
             self.throttles = self.throttles.saturating_add(1);
-            around.jitter.around(self.interval(around.terms))
+            let pause = around.jitter.around(self.interval(around.terms));
+            pause.max(failure.wanted_pause())
         } else {
-            around.backoff.pause(self.failures, around.jitter)
+            let pace = around.terms.retry_interval;
+            let (budget, jitter) = (around.budget, around.jitter);
+            around
+                .retry
+                .pause(self.failures, &failure, pace, budget, jitter)
         };
         self.last_failure = Some(failure);
         self.next_at = around.now.mono.plus(pause);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::nanos;
 use crate::options::Options;
+use crate::protocol::Backoff;
 use crate::wire::{AttributeValue, Number};
 
 const MS: u64 = 1_000_000;
@@ -74,10 +75,14 @@ impl Waiter {
                 terms: &self.terms,
                 now,
                 doubtful: self.doubtful,
-                backoff: Backoff {
-                    base: Duration::from_millis(25),
-                    cap: Duration::from_secs(1),
+                retry: RetryPolicy {
+                    backoff: Backoff {
+                        base: Duration::from_millis(25),
+                        cap: Duration::from_secs(1),
+                    },
+                    max_attempts: 3,
                 },
+                budget: &mut RetryBudget::default(),
                 jitter: &mut Jitter::new(1),
                 is_abandoned: &|version| self.abandoned == Some(version),
             },

@@ -18,6 +18,7 @@ mod attributes;
 mod backoff;
 mod deadline;
 mod lease;
+mod retry;
 mod trust;
 mod writes;
 
@@ -27,5 +28,6 @@ pub use attributes::Holder;
 pub(crate) use backoff::{Backoff, Jitter};
 pub use lease::Lost;
 pub(crate) use lease::{Lease, Released, Renewed};
+pub(crate) use retry::{RetryBudget, RetryPolicy};
 pub(crate) use trust::ClockTrust;
 pub(crate) use writes::abandon;

@@ -265,12 +265,23 @@ pub(crate) struct InvalidEndpoint {
 
 impl InvalidEndpoint {
     /// An endpoint is good, but this build cannot speak TLS.
+    #[cfg(not(feature = "tls"))]
     pub(crate) fn without_tls(endpoint: &Endpoint) -> Self {
         Self {
             what: "endpoint",
             shown: endpoint.uri.to_string().into(),
             problem: "needs TLS, and this program is built without: \
-                add the features `ring` and `webpki-roots` of dynolock",
+                add the feature `ring` or `aws-lc-rs` of dynolock",
+        }
+    }
+
+    /// An endpoint is good, but nobody can vouch for it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn unverifiable(endpoint: &Endpoint, problem: &'static str) -> Self {
+        Self {
+            what: "endpoint",
+            shown: endpoint.uri.to_string().into(),
+            problem,
         }
     }
 
@@ -534,7 +545,7 @@ mod tests {
             if let Ok(endpoint) = Endpoint::parse(&url) {
                 prop_assert_eq!(Endpoint::parse(&endpoint.uri().to_string()), Ok(endpoint));
             }
-            let _ = Endpoint::of_region(&url);
+            let _ = Endpoint::of_region(Service::DynamoDb, &url, Variant::default());
         }
     }
 }

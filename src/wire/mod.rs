@@ -9,12 +9,17 @@ mod sign;
 mod value;
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 pub(crate) use endpoint::{Endpoint, InvalidEndpoint, Service, Variant, check_region};
 pub(crate) use expression::{Placeholder, Placeholders};
 pub(crate) use http::Network;
+#[cfg(feature = "proxy")]
+pub(crate) use http::Proxies;
+#[cfg(feature = "tls")]
+pub use http::{InvalidRoots, RootCertificates};
 pub(crate) use operation::{Action, Returns, Write};
 pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};
 pub(crate) use sign::sign;
@@ -30,6 +35,11 @@ pub(crate) trait Transport: Send + Sync + 'static {
         &self,
         request: ::http::Request<Bytes>,
     ) -> BoxFuture<Result<::http::Response<Bytes>, SendError>>;
+
+    /// Opens a connection ahead of the first request, where there is none.
+    fn connect(&self) -> BoxFuture<Result<(), SendError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Why no answer came.
@@ -51,7 +61,14 @@ impl Failure {
             code: None,
             message: message.into(),
             request_id: None,
+            retry_after: None,
         }
+    }
+
+    /// For how long the server wants to be left alone, within reason.
+    pub(crate) fn wanted_pause(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(20);
+        self.retry_after.unwrap_or_default().min(LONGEST)
     }
 }
 

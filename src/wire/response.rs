@@ -1,10 +1,12 @@
 //! Status, headers and bytes of an answer, and what they say became of the write.
 
 use std::fmt;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ pub(crate) struct Failure {
     pub(crate) message: Box<str>,
     /// What AWS support asks for.
     pub(crate) request_id: Option<Box<str>>,
+    /// How long to wait before the next attempt, where the server says so.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// The sort of a failure: it says whether the same request, signed anew, may fare better.
@@ -49,6 +53,8 @@ pub(crate) enum FailureKind {
     CredentialsExpired,
     /// No connection, no answer, or an answer that DynamoDB cannot serve now.
     Unavailable,
+    /// The source of credentials cannot be asked now.
+    NoCredentials,
     /// The answer is not one of DynamoDB's.
     BadAnswer,
     /// The key, the token or the signature is not accepted.
@@ -68,7 +74,8 @@ impl FailureKind {
     pub(crate) fn is_passing(self) -> bool {
         use FailureKind::*;
         match self {
-            Throttled | Conflict | ClockSkew | CredentialsExpired | Unavailable | BadAnswer => true,
+            Throttled | Conflict | ClockSkew | CredentialsExpired | Unavailable | NoCredentials
+            | BadAnswer => true,
             CredentialsRejected | AccessDenied | TableNotFound | Validation | Other => false,
         }
     }
@@ -81,6 +88,7 @@ impl From<SendError> for Outcome {
             code: None,
             message: printable(&error.to_string(), LONGEST_MESSAGE),
             request_id: None,
+            retry_after: None,
         };
         match error {
             SendError::NotSent(_) => Self::NotApplied(failure),
@@ -91,10 +99,13 @@ impl From<SendError> for Outcome {
 
 /// Reads an answer to `UpdateItem` or `DeleteItem`.
 ///
-/// Only DynamoDB's own word counts: 200 with a readable body is applied, an error code of
+/// Only DynamoDB's own word counts, and only whole: 200 with a readable body is applied, an error code of
 /// DynamoDB's below 500 is not applied, and everything else is unknown.
 /// [Error handling](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html)
 pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
+    if let Err(damage) = intact(answer) {
+        return Outcome::Unknown(bad_answer(answer, &[damage]));
+    }
     if answer.status() == StatusCode::OK {
         return match item_under("Attributes", answer.body()) {
             Ok(attributes) => Outcome::Applied(attributes.unwrap_or_default()),
@@ -111,6 +122,7 @@ pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
         code: Some(printable(code, LONGEST_NAME)),
         message: printable(&fault.message, LONGEST_MESSAGE),
         request_id: request_id(answer),
+        retry_after: retry_after(answer),
     };
     if !answer.status().is_client_error() {
         // Whatever the code: a server that fails cannot promise that it has not applied a write.
@@ -130,6 +142,38 @@ pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
         FailureKind::Unavailable => Outcome::Unknown(failure(kind)),
         _ => Outcome::NotApplied(failure(kind)),
     }
+}
+
+/// Whether the answer is what DynamoDB has sent, as far as its headers tell: JSON, as it is, with
+/// the [CRC-32](https://www.rfc-editor.org/rfc/rfc1952#section-8) that `x-amz-crc32` states.
+/// Proxies and middleboxes need not keep the headers, so none of them must be there.
+fn intact(answer: &Response<Bytes>) -> Result<(), &'static str> {
+    static SUM: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+    if let Some(stated) = answer.headers().get("x-amz-crc32") {
+        let stated = stated.to_str().ok().and_then(|text| text.parse().ok());
+        if stated != Some(SUM.checksum(answer.body())) {
+            return Err("the checksum x-amz-crc32 does not fit the answer");
+        }
+    }
+    if let Some(encoding) = answer.headers().get(CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err("the answer has a Content-Encoding, which was not asked for");
+    }
+    let is_json = |kind: &str| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        ["application/x-amz-json-1.0", "application/json"]
+            .iter()
+            .any(|json| kind.eq_ignore_ascii_case(json))
+    };
+    // An error of whoever is in between says more by its status than by its type.
+    if answer.status() == StatusCode::OK
+        && answer.headers().contains_key(CONTENT_TYPE)
+        && !header(answer, "content-type").is_some_and(is_json)
+    {
+        return Err("the answer is not JSON by its Content-Type");
+    }
+    Ok(())
 }
 
 /// The server's `Date`, in Unix seconds; `None` where it gives none that can be read.
@@ -329,11 +373,28 @@ fn bad_answer(answer: &Response<Bytes>, message: &[&str]) -> Failure {
         code: None,
         message: printable(&message.concat(), LONGEST_MESSAGE),
         request_id: request_id(answer),
+        retry_after: retry_after(answer),
     }
 }
 
 fn request_id(answer: &Response<Bytes>) -> Option<Box<str>> {
     header(answer, "x-amzn-requestid").map(|id| printable(id, LONGEST_NAME))
+}
+
+/// What the server wants: seconds or a date in `Retry-After`
+/// ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)), the date by its own
+/// clock; or milliseconds in `x-amz-retry-after`, which comes first.
+fn retry_after(answer: &Response<Bytes>) -> Option<Duration> {
+    let number = |name| header(answer, name)?.trim().parse::<u64>().ok();
+    if let Some(millis) = number("x-amz-retry-after") {
+        return Some(Duration::from_millis(millis));
+    }
+    if let Some(seconds) = number("retry-after") {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(header(answer, "retry-after")?).ok()?;
+    let now = httpdate::parse_http_date(header(answer, "date")?).ok()?;
+    until.duration_since(now).ok()
 }
 
 fn header<'a>(answer: &'a Response<Bytes>, name: &'static str) -> Option<&'a str> {
@@ -357,417 +418,5 @@ fn printable(text: &str, longest: usize) -> Box<str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Response<Bytes> {
-        Response::builder()
-            .status(status)
-            .header("x-amzn-requestid", "REQ1")
-            .body(body.into())
-            .unwrap()
-    }
-
-    fn item(json: &str) -> Item {
-        serde_json::from_str(json).unwrap()
-    }
-
-    /// The outcome in short: its form, its kind, its code and its message.
-    fn short(answer: &Response<Bytes>) -> (&'static str, FailureKind, String, String) {
-        let (form, failure) = match outcome(answer) {
-            Outcome::NotApplied(failure) => ("not applied", failure),
-            Outcome::Unknown(failure) => ("unknown", failure),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(failure.request_id.as_deref(), Some("REQ1"));
-        let code = failure.code.unwrap_or_default().into();
-        (form, failure.kind, code, failure.message.into())
-    }
-
-    #[test]
-    fn applied_brings_the_attributes() {
-        for (body, expected) in [
-            ("{}", "{}"),
-            (r#"{"Attributes":{}}"#, "{}"),
-            (r#"{"Attributes":null}"#, "{}"),
-            (r#"{"Attributes":{"a":{"N":"1"}}}"#, r#"{"a":{"N":"1"}}"#),
-            (
-                r#" {"ConsumedCapacity":{"x":[1.5]},"Attributes":{"a":{"S":"é"}}} "#,
-                r#"{"a":{"S":"é"}}"#,
-            ),
-        ] {
-            let Outcome::Applied(attributes) = outcome(&answer(200, body)) else {
-                panic!("{body}");
-            };
-            assert_eq!(attributes, item(expected));
-        }
-    }
-
-    #[test]
-    fn an_unreadable_success_is_unknown() {
-        for body in [
-            "",
-            "null",
-            "[]",
-            "{",
-            "{}}",
-            r#"{"Attributes":{"a":{"N":"1"}}"#,
-            r#"{"Attributes":[]}"#,
-            r#"{"Attributes":{"a":1}}"#,
-            "<html>",
-            "\u{feff}{}",
-        ] {
-            let (form, kind, code, message) = short(&answer(200, body));
-            assert_eq!(
-                (form, kind),
-                ("unknown", FailureKind::BadAnswer),
-                "{body:?}"
-            );
-            assert_eq!(code, "");
-            assert!(message.starts_with("an unreadable answer: "), "{message}");
-        }
-        let deep = ["{\"x\":", &"[".repeat(100_000)].concat();
-        assert_eq!(short(&answer(200, deep)).1, FailureKind::BadAnswer);
-    }
-
-    #[test]
-    fn a_refusal_brings_the_item() {
-        const REFUSAL: &str = r#""__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed""#;
-        let refusal = |rest: &str| answer(400, ["{", rest, REFUSAL, "}"].concat());
-        for (rest, expected) in [
-            ("", None),
-            (r#""Item":null,"#, None),
-            (r#""Item":{},"#, Some("{}")),
-            (r#""Item":{"id":{"S":"1"}},"#, Some(r#"{"id":{"S":"1"}}"#)),
-        ] {
-            let Outcome::Refused(found) = outcome(&refusal(rest)) else {
-                panic!("{rest}");
-            };
-            assert_eq!(found, expected.map(item));
-        }
-        let (form, kind, _, message) = short(&refusal(r#""Item":{"id":{}},"#));
-        assert_eq!((form, kind), ("not applied", FailureKind::BadAnswer));
-        assert!(message.starts_with("an unreadable answer: "), "{message}");
-    }
-
-    /// As DynamoDB Local 1.25.1 refused an acquire of dyno v1.2.4.
-    #[test]
-    fn the_recorded_refusal_is_a_refusal_without_an_item() {
-        let recorded = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","Message":"The conditional request failed"}"#;
-        assert!(matches!(
-            outcome(&answer(400, recorded)),
-            Outcome::Refused(None)
-        ));
-    }
-
-    #[test]
-    fn every_code_has_its_kind() {
-        use FailureKind::*;
-        const SKEWED: &str = "Signature expired: 20260131T000000Z is now earlier than \
-            20260131T000500Z (20260131T001000Z - 5 min.)";
-        const EARLY: &str = "Signature not yet current: 20260131T000000Z is still later than \
-            20260130T235500Z (20260130T235000Z + 5 min.)";
-        const WRONG: &str = "The request signature we calculated does not match the signature you \
-            provided. Check your AWS Secret Access Key and signing method.";
-        for (code, message, kind, form, passing) in [
-            (
-                "ProvisionedThroughputExceededException",
-                "m",
-                Throttled,
-                "not applied",
-                true,
-            ),
-            ("ThrottlingException", "m", Throttled, "not applied", true),
-            ("Throttling", "m", Throttled, "not applied", true),
-            ("RequestLimitExceeded", "m", Throttled, "not applied", true),
-            (
-                "LimitExceededException",
-                "m",
-                Throttled,
-                "not applied",
-                true,
-            ),
-            (
-                "TooManyRequestsException",
-                "m",
-                Throttled,
-                "not applied",
-                true,
-            ),
-            (
-                "TransactionConflictException",
-                "m",
-                Conflict,
-                "not applied",
-                true,
-            ),
-            (
-                "TransactionInProgressException",
-                "m",
-                Conflict,
-                "not applied",
-                true,
-            ),
-            (
-                "ReplicatedWriteConflictException",
-                "m",
-                Conflict,
-                "not applied",
-                true,
-            ),
-            ("RequestTimeTooSkewed", "m", ClockSkew, "not applied", true),
-            ("RequestExpired", "m", ClockSkew, "not applied", true),
-            (
-                "InvalidSignatureException",
-                SKEWED,
-                ClockSkew,
-                "not applied",
-                true,
-            ),
-            (
-                "InvalidSignatureException",
-                EARLY,
-                ClockSkew,
-                "not applied",
-                true,
-            ),
-            (
-                "InvalidSignatureException",
-                WRONG,
-                CredentialsRejected,
-                "not applied",
-                false,
-            ),
-            (
-                "ExpiredTokenException",
-                "m",
-                CredentialsExpired,
-                "not applied",
-                true,
-            ),
-            (
-                "UnrecognizedClientException",
-                "m",
-                CredentialsRejected,
-                "not applied",
-                false,
-            ),
-            (
-                "MissingAuthenticationTokenException",
-                "m",
-                CredentialsRejected,
-                "not applied",
-                false,
-            ),
-            (
-                "IncompleteSignatureException",
-                "m",
-                CredentialsRejected,
-                "not applied",
-                false,
-            ),
-            (
-                "AccessDeniedException",
-                "m",
-                AccessDenied,
-                "not applied",
-                false,
-            ),
-            (
-                "ResourceNotFoundException",
-                "m",
-                TableNotFound,
-                "not applied",
-                false,
-            ),
-            ("ValidationException", "m", Validation, "not applied", false),
-            (
-                "SerializationException",
-                "m",
-                Validation,
-                "not applied",
-                false,
-            ),
-            (
-                "ItemCollectionSizeLimitExceededException",
-                "m",
-                Other,
-                "not applied",
-                false,
-            ),
-            ("NeverHeardOfIt", "m", Other, "not applied", false),
-            ("InternalServerError", "m", Unavailable, "unknown", true),
-            ("ServiceUnavailable", "m", Unavailable, "unknown", true),
-        ] {
-            let body = serde_json::json!({ "__type": format!("any#{code}"), "message": message });
-            let found = short(&answer(400, body.to_string()));
-            assert_eq!(found, (form, kind, code.to_owned(), message.to_owned()));
-            assert_eq!(kind.is_passing(), passing);
-        }
-    }
-
-    #[test]
-    fn a_server_that_fails_leaves_it_unknown() {
-        use FailureKind::*;
-        let refusal = r#"{"__type":"ConditionalCheckFailedException"}"#;
-        let throttled = r#"{"__type":"ThrottlingException"}"#;
-        for (status, body, kind) in [
-            (
-                500,
-                r#"{"__type":"x#InternalServerError","message":"m"}"#,
-                Unavailable,
-            ),
-            (500, "", Unavailable),
-            (503, "<html>busy</html>", Unavailable),
-            (503, throttled, Throttled),
-            (500, refusal, Unavailable),
-            (500, r#"{"__type":"ValidationException"}"#, Unavailable),
-            (302, refusal, BadAnswer),
-        ] {
-            let (form, found, ..) = short(&answer(status, body));
-            assert_eq!((form, found), ("unknown", kind), "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn an_answer_that_is_not_dynamodbs_is_unknown() {
-        for (status, body, kind, message) in [
-            (
-                404,
-                "<html>\r\n\x1b[31mno</html>\n",
-                FailureKind::BadAnswer,
-                "status 404 without an error of DynamoDB's: <html>   [31mno</html>",
-            ),
-            (
-                301,
-                "",
-                FailureKind::BadAnswer,
-                "status 301 without an error of DynamoDB's: ",
-            ),
-            (
-                204,
-                "",
-                FailureKind::BadAnswer,
-                "status 204 without an error of DynamoDB's: ",
-            ),
-            (
-                101,
-                "",
-                FailureKind::BadAnswer,
-                "status 101 without an error of DynamoDB's: ",
-            ),
-            (
-                429,
-                "slow",
-                FailureKind::Throttled,
-                "status 429 without an error of DynamoDB's: slow",
-            ),
-            (
-                400,
-                "{}",
-                FailureKind::BadAnswer,
-                "status 400 without an error of DynamoDB's: {}",
-            ),
-            (
-                400,
-                r#"{"__type":7}"#,
-                FailureKind::BadAnswer,
-                r#"status 400 without an error of DynamoDB's: {"__type":7}"#,
-            ),
-            (
-                400,
-                r##"{"__type":"a#"}"##,
-                FailureKind::BadAnswer,
-                r##"status 400 without an error of DynamoDB's: {"__type":"a#"}"##,
-            ),
-            (
-                400,
-                r#"{"__type":"ValidationException"}x"#,
-                FailureKind::BadAnswer,
-                r#"status 400 without an error of DynamoDB's: {"__type":"ValidationException"}x"#,
-            ),
-        ] {
-            let expected = ("unknown", kind, String::new(), message.to_owned());
-            assert_eq!(short(&answer(status, body)), expected);
-        }
-        let (_, _, _, message) = short(&answer(403, "é\u{fffd}".repeat(100_000)));
-        assert!(message.len() < 200, "{message}");
-    }
-
-    #[test]
-    fn the_code_may_stand_in_the_header() {
-        for (header, code) in [
-            ("ValidationException", "ValidationException"),
-            (
-                "ValidationException:http://internal.amazon.com/coral/",
-                "ValidationException",
-            ),
-            ("com.amazon#ValidationException", "ValidationException"),
-        ] {
-            let mut answer = answer(400, r#"{"message":"no"}"#);
-            let value = header.parse().unwrap();
-            answer.headers_mut().insert("x-amzn-errortype", value);
-            let expected = (
-                "not applied",
-                FailureKind::Validation,
-                code.into(),
-                "no".into(),
-            );
-            assert_eq!(short(&answer), expected);
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let body = serde_json::json!({ "__type": "C".repeat(5000), "message": "é\n".repeat(5000) });
-        let (_, _, code, message) = short(&answer(400, body.to_string()));
-        assert_eq!((code.len(), message.len()), (128, 1023));
-        assert!(!message.contains('\n'));
-    }
-
-    #[test]
-    fn nothing_sent_is_not_applied_and_no_answer_is_unknown() {
-        let Outcome::NotApplied(failure) = SendError::NotSent("refused".into()).into() else {
-            panic!();
-        };
-        assert_eq!(failure.kind, FailureKind::Unavailable);
-        assert_eq!(&*failure.message, "not sent: refused");
-        let Outcome::Unknown(failure) = SendError::NoAnswer("reset".into()).into() else {
-            panic!();
-        };
-        assert_eq!(failure.kind, FailureKind::Unavailable);
-        assert_eq!(&*failure.message, "no answer: reset");
-    }
-
-    #[test]
-    fn the_date_is_read() {
-        for (text, expected) in [
-            ("Thu, 15 Mar 2012 23:56:23 GMT", Some(1_331_855_783)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            let mut answer = answer(200, "{}");
-            answer.headers_mut().insert("date", text.parse().unwrap());
-            assert_eq!(server_date(&answer), expected);
-        }
-        assert_eq!(server_date(&answer(200, "{}")), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_have_an_outcome(
-            status in 100u16..1000,
-            body in proptest::collection::vec(any::<u8>(), 0..200),
-            cut in 0usize..120,
-        ) {
-            let _ = outcome(&answer(status, body));
-            let whole = r#"{"__type":"x#ConditionalCheckFailedException","Item":{"a":{"S":"é"}},"message":"m"}"#;
-            let part = whole.as_bytes().get(..cut).unwrap_or(whole.as_bytes());
-            let found = outcome(&answer(400, part.to_vec()));
-            prop_assert_eq!(matches!(found, Outcome::Refused(Some(_))), part.len() == whole.len());
-        }
-    }
-}
+#[path = "response_tests.rs"]
+mod tests;

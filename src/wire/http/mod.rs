@@ -1,24 +1,32 @@
 //! HTTP/1.1 connections to one endpoint: the only place that knows how they are made.
 
+#[cfg(feature = "tls")]
+mod cryptography;
 mod network;
+#[cfg(feature = "proxy")]
+mod proxy;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use ::http::{Request, Response, Uri};
+use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
-use hyper_util::client::legacy::connect::HttpConnector;
-use tower_service::Service;
 
 pub(crate) use self::network::Network;
-use super::endpoint::{Endpoint, InvalidEndpoint};
+use self::network::Route;
+#[cfg(feature = "proxy")]
+pub(crate) use self::proxy::Proxies;
+#[cfg(feature = "tls")]
+pub use self::tls::{InvalidRoots, RootCertificates};
 use super::{SendError, Transport};
 use crate::clock::Moment;
 use crate::runtime::{BoxFuture, Runtime};
@@ -38,11 +46,6 @@ const READY_WITHIN: Duration = Duration::from_millis(10);
 /// A connection, as whoever sends on it has it. Dropping it closes the connection.
 type Sender = http1::SendRequest<Full<Bytes>>;
 
-#[cfg(not(all(feature = "ring", feature = "webpki-roots")))]
-type Connector = HttpConnector;
-#[cfg(all(feature = "ring", feature = "webpki-roots"))]
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
-
 /// Sends requests to one endpoint, over connections that are kept and used again.
 ///
 /// A request has its path alone as URI, and a `Host` header. There is no limit to the number of
@@ -53,10 +56,8 @@ pub(crate) struct HttpTransport {
 }
 
 struct Shared {
-    uri: Uri,
-    connector: Connector,
-    connect_timeout: Duration,
-    runtime: Arc<dyn Runtime>,
+    network: Network,
+    route: Route,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -66,57 +67,35 @@ struct Idle {
 }
 
 impl HttpTransport {
-    /// Connects to nothing yet. `connect_timeout` covers name, TCP and TLS.
-    ///
-    /// Errors where the endpoint needs TLS, and this build has none.
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        connect_timeout: Duration,
-        runtime: Arc<dyn Runtime>,
-    ) -> Result<Self, InvalidEndpoint> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        // Shared out among the addresses of a name, so that one dead address is not the end.
-        tcp.set_connect_timeout(Some(connect_timeout));
-        Ok(Self {
+    /// Connects to nothing yet.
+    fn new(network: Network, route: Route) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                uri: endpoint.uri().clone(),
-                connector: connector(endpoint, tcp)?,
-                connect_timeout,
-                runtime,
+                network,
+                route,
                 idle: Mutex::default(),
             }),
-        })
+        }
     }
-}
-
-#[cfg(not(all(feature = "ring", feature = "webpki-roots")))]
-fn connector(endpoint: &Endpoint, tcp: HttpConnector) -> Result<Connector, InvalidEndpoint> {
-    if endpoint.is_tls() {
-        return Err(InvalidEndpoint::without_tls(endpoint));
-    }
-    Ok(tcp)
-}
-
-#[cfg(all(feature = "ring", feature = "webpki-roots"))]
-fn connector(endpoint: &Endpoint, mut tcp: HttpConnector) -> Result<Connector, InvalidEndpoint> {
-    tcp.enforce_http(false);
-    // Named here: what another crate has made the default of the process does not matter.
-    let tls = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-        .map_err(|_| InvalidEndpoint::without_tls(endpoint))?;
-    let schemes = if endpoint.is_tls() {
-        tls.https_only()
-    } else {
-        tls.https_or_http()
-    };
-    Ok(schemes.enable_http1().wrap_connector(tcp))
 }
 
 impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<Result<Response<Bytes>, SendError>> {
         let shared = self.shared.clone();
         Box::pin(async move { shared.exchange(request.map(Full::new)).await })
+    }
+
+    fn connect(&self) -> BoxFuture<Result<(), SendError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            shared.check_runtime()?;
+            let sender = match shared.reuse().await {
+                Some(sender) => sender,
+                None => shared.connect().await?,
+            };
+            shared.keep(sender);
+            Ok(())
+        })
     }
 }
 
@@ -129,9 +108,7 @@ impl Shared {
         &self,
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, SendError> {
-        if !self.runtime.is_running() {
-            return Err(SendError::NotSent("no runtime runs here".into()));
-        }
+        self.check_runtime()?;
         let mut kept = self.reuse().await;
         loop {
             let is_new = kept.is_none();
@@ -154,8 +131,25 @@ impl Shared {
         }
     }
 
+    fn check_runtime(&self) -> Result<(), SendError> {
+        if self.runtime().is_running() {
+            return Ok(());
+        }
+        Err(SendError::NotSent("no runtime runs here".into()))
+    }
+
+    fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.network.runtime()
+    }
+
     /// A kept connection that is still good, the last used first.
     async fn reuse(&self) -> Option<Sender> {
+        if self.idle().is_empty() {
+            return None;
+        }
+        // Lets the runtime look at its sockets. After a pause of the whole program it has not yet
+        // seen which connections the server has closed meanwhile.
+        tokio::task::yield_now().await;
         loop {
             let mut sender = self.take()?;
             let alarm = self.alarm(READY_WITHIN);
@@ -165,9 +159,13 @@ impl Shared {
         }
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self) -> Option<Sender> {
-        let now = self.runtime.now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.runtime().now();
+        let mut idle = self.idle();
         let last = idle.pop()?;
         // The monotonic clock stands still while some machines sleep.
         let unused = now
@@ -186,8 +184,8 @@ impl Shared {
         if sender.is_closed() {
             return;
         }
-        let since = self.runtime.now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = self.runtime().now();
+        let mut idle = self.idle();
         if idle.len() >= IDLE_AT_MOST {
             idle.remove(0);
         }
@@ -197,38 +195,34 @@ impl Shared {
     /// A new connection, ready for its first request.
     async fn connect(&self) -> Result<Sender, SendError> {
         let connecting = async {
-            let mut connector = self.connector.clone();
-            poll_fn(|cx| connector.poll_ready(cx))
-                .await
-                .map_err(reason)?;
-            let stream = connector.call(self.uri.clone()).await.map_err(reason)?;
+            let stream = self.network.dial(&self.route).await?;
             http1::handshake(stream).await.map_err(reason)
         };
-        let (sender, connection) = match within(self.alarm(self.connect_timeout), connecting).await
-        {
+        let limit = self.network.connect_timeout();
+        let (sender, connection) = match within(self.alarm(limit), connecting).await {
             Some(Ok(connected)) => connected,
             Some(Err(reason)) => return Err(self.no_connection(&[": ", &reason])),
             None => {
-                let limit = self.connect_timeout.as_millis().to_string();
+                let limit = limit.as_millis().to_string();
                 return Err(self.no_connection(&[" within ", &limit, " ms"]));
             }
         };
         // How it ends, the sender learns.
         let driven = Box::pin(async move { drop(connection.await) });
-        match self.runtime.spawn(driven) {
+        match self.runtime().spawn(driven) {
             Ok(()) => Ok(sender),
             Err(_) => Err(self.no_connection(&[": no runtime runs here"])),
         }
     }
 
     fn no_connection(&self, why: &[&str]) -> SendError {
-        let address = self.uri.to_string();
+        let address = self.route.to_string();
         SendError::NotSent(["no connection to ", &address, &why.concat()].concat())
     }
 
     fn alarm(&self, after: Duration) -> BoxFuture<()> {
-        self.runtime
-            .sleep_until(self.runtime.now().mono.plus(after))
+        let now = self.runtime().now();
+        self.runtime().sleep_until(now.mono.plus(after))
     }
 }
 

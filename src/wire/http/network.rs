@@ -1,37 +1,163 @@
-//! How connections are made.
+//! How connections are made: directly or through a proxy, in the clear or by TLS.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tower_service::Service;
+
 use super::super::{Endpoint, InvalidEndpoint, Transport};
-use super::HttpTransport;
+#[cfg(feature = "proxy")]
+use super::proxy::{Proxies, Proxy};
+#[cfg(feature = "tls")]
+use super::tls::{RootCertificates, Tls, TlsTo};
+use super::{HttpTransport, reason};
 use crate::runtime::Runtime;
 
 /// What all connections of a client have in common, whomever they go to.
 #[derive(Clone)]
 pub(crate) struct Network {
-    runtime: Arc<dyn Runtime>,
-    connect_timeout: Duration,
+    shared: Arc<Shared>,
 }
 
+struct Shared {
+    runtime: Arc<dyn Runtime>,
+    connect_timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: Tls,
+    #[cfg(feature = "proxy")]
+    proxies: Proxies,
+}
+
+/// The way to one endpoint. It shows as the endpoint's URL.
+pub(super) struct Route {
+    uri: Uri,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsTo>,
+    #[cfg(feature = "proxy")]
+    proxy: Option<Proxy>,
+}
+
+/// A connection, of whichever kind. A type for all, so that HTTP is compiled once.
+pub(super) type Stream = Box<dyn Duplex>;
+
+/// Bytes in both directions.
+pub(super) trait Duplex: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Duplex for T {}
+
 impl Network {
-    /// `connect_timeout` covers name, TCP and TLS.
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, connect_timeout: Duration) -> Self {
+    /// `connect_timeout` covers proxy, name, TCP and TLS.
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        connect_timeout: Duration,
+        #[cfg(feature = "tls")] roots: Option<RootCertificates>,
+        #[cfg(feature = "proxy")] proxies: Proxies,
+    ) -> Self {
         Self {
-            runtime,
-            connect_timeout,
+            shared: Arc::new(Shared {
+                runtime,
+                connect_timeout,
+                #[cfg(feature = "tls")]
+                tls: Tls::new(roots),
+                #[cfg(feature = "proxy")]
+                proxies,
+            }),
         }
     }
 
+    /// Nothing out of the ordinary.
+    #[cfg(test)]
+    pub(crate) fn plain(runtime: Arc<dyn Runtime>, connect_timeout: Duration) -> Self {
+        Self::new(
+            runtime,
+            connect_timeout,
+            #[cfg(feature = "tls")]
+            None,
+            #[cfg(feature = "proxy")]
+            Proxies::default(),
+        )
+    }
+
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
+        &self.shared.runtime
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.shared.connect_timeout
     }
 
     /// Connections to one endpoint. Connects to nothing yet.
     ///
-    /// Errors where the endpoint needs TLS, and this build has none.
+    /// Errors where the endpoint needs TLS, and this build has none, or no roots for it.
     pub(crate) fn to(&self, endpoint: &Endpoint) -> Result<Arc<dyn Transport>, InvalidEndpoint> {
-        let transport = HttpTransport::new(endpoint, self.connect_timeout, self.runtime.clone())?;
-        Ok(Arc::new(transport))
+        let route = self.route(endpoint)?;
+        Ok(Arc::new(HttpTransport::new(self.clone(), route)))
+    }
+
+    pub(super) fn route(&self, endpoint: &Endpoint) -> Result<Route, InvalidEndpoint> {
+        let uri = endpoint.uri().clone();
+        #[cfg(not(feature = "tls"))]
+        if endpoint.is_tls() {
+            return Err(InvalidEndpoint::without_tls(endpoint));
+        }
+        Ok(Route {
+            #[cfg(feature = "tls")]
+            tls: match endpoint.is_tls() {
+                true => Some(self.shared.tls.to(endpoint)?),
+                false => None,
+            },
+            #[cfg(feature = "proxy")]
+            proxy: self.shared.proxies.to(&uri),
+            uri,
+        })
+    }
+
+    /// A new connection. The error says why there is none.
+    pub(super) async fn dial(&self, route: &Route) -> Result<Stream, String> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        // Shared out among the addresses of a name, so that one dead address is not the end.
+        tcp.set_connect_timeout(Some(self.shared.connect_timeout));
+        #[cfg(feature = "proxy")]
+        let tcp = match &route.proxy {
+            Some(proxy) => proxy.connect(tcp, &route.uri).await?,
+            None => connect(tcp, &route.uri).await?,
+        };
+        #[cfg(not(feature = "proxy"))]
+        let tcp = connect(tcp, &route.uri).await?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &route.tls {
+            return Ok(Box::new(tls.over(tcp).await.map_err(reason)?));
+        }
+        Ok(Box::new(tcp))
+    }
+}
+
+/// Connects by a connector: TCP, or a tunnel over it.
+pub(super) async fn connect<C>(mut connector: C, to: &Uri) -> Result<C::Response, String>
+where
+    C: Service<Uri>,
+    C::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    poll_fn(|cx| connector.poll_ready(cx))
+        .await
+        .map_err(reason)?;
+    connector.call(to.clone()).await.map_err(reason)
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.uri)?;
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy {
+            write!(f, " by {proxy}")?;
+        }
+        Ok(())
     }
 }

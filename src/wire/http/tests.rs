@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use super::super::{Endpoint, InvalidEndpoint};
 use super::*;
 use crate::clock::{Monotonic, SystemClock};
 use crate::runtime::RandomUnavailable;
@@ -89,7 +90,7 @@ impl Server {
 
     fn client_in(&self, world: Arc<World>) -> HttpTransport {
         let endpoint = Endpoint::parse(&self.url).unwrap();
-        HttpTransport::new(&endpoint, PATIENCE, world).unwrap()
+        direct(world, &endpoint)
     }
 
     /// The script has come to its end without a panic.
@@ -97,6 +98,20 @@ impl Server {
         let ended = self.ended.recv_timeout(PATIENCE);
         ended.expect("the server hangs").expect("the server fails");
     }
+}
+
+fn to(
+    world: Arc<World>,
+    connect_timeout: Duration,
+    endpoint: &Endpoint,
+) -> Result<HttpTransport, InvalidEndpoint> {
+    let network = Network::plain(world, connect_timeout);
+    let route = network.route(endpoint)?;
+    Ok(HttpTransport::new(network, route))
+}
+
+fn direct(world: Arc<World>, endpoint: &Endpoint) -> HttpTransport {
+    to(world, PATIENCE, endpoint).unwrap()
 }
 
 fn accept(listener: &TcpListener) -> TcpStream {
@@ -175,7 +190,7 @@ fn idle(client: &HttpTransport) -> usize {
 
 /// Until hyper has seen the end of every idle connection.
 async fn all_seen_closed(client: &HttpTransport) {
-    let begin = client.shared.runtime.now().mono;
+    let begin = client.shared.runtime().now().mono;
     while !client
         .shared
         .idle
@@ -184,7 +199,7 @@ async fn all_seen_closed(client: &HttpTransport) {
         .iter()
         .all(|it| it.sender.is_closed())
     {
-        let waited = client.shared.runtime.now().mono.since(begin);
+        let waited = client.shared.runtime().now().mono.since(begin);
         assert!(waited < PATIENCE, "the connection stays open");
         tokio::task::yield_now().await;
     }
@@ -509,7 +524,7 @@ async fn nobody_listens() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let endpoint = Endpoint::parse(&url).unwrap();
-    let client = HttpTransport::new(&endpoint, PATIENCE, world()).unwrap();
+    let client = direct(world(), &endpoint);
     let reason = not_sent(&client).await;
     assert!(
         reason.starts_with(&format!("no connection to {url}/: ")),
@@ -521,20 +536,20 @@ async fn nobody_listens() {
 #[test]
 fn without_a_runtime_nothing_is_sent() {
     let endpoint = Endpoint::parse("http://127.0.0.1:1").unwrap();
-    let client = HttpTransport::new(&endpoint, PATIENCE, world()).unwrap();
+    let client = direct(world(), &endpoint);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let sent = client.send(request("{}")).as_mut().poll(&mut cx);
     assert!(matches!(sent, Poll::Ready(Err(SendError::NotSent(_)))));
 }
 
-#[cfg(all(feature = "ring", feature = "webpki-roots"))]
+#[cfg(all(feature = "tls", feature = "webpki-roots"))]
 mod with_tls {
     use super::*;
 
     fn client(server: &Server, connect_timeout: Duration) -> HttpTransport {
         let url = server.url.replace("http:", "https:");
         let endpoint = Endpoint::parse(&url).unwrap();
-        HttpTransport::new(&endpoint, connect_timeout, world()).unwrap()
+        to(world(), connect_timeout, &endpoint).unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -568,12 +583,88 @@ mod with_tls {
     }
 }
 
-#[cfg(not(all(feature = "ring", feature = "webpki-roots")))]
+#[cfg(not(feature = "tls"))]
 #[test]
 fn without_tls_an_endpoint_that_needs_it_is_an_error() {
     let endpoint = Endpoint::parse("https://db.example").unwrap();
-    let error = HttpTransport::new(&endpoint, PATIENCE, world())
-        .err()
-        .unwrap();
+    let error = to(world(), PATIENCE, &endpoint).err().unwrap();
     assert!(error.to_string().contains("built without"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_is_opened_ahead_and_then_used() {
+    let (go_on, may_go_on) = mpsc::channel();
+    let server = Server::run(move |listener| {
+        let mut only = accept(&listener);
+        may_go_on.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(receive(&mut only), "{}");
+        answer(&mut only, "done");
+    });
+    let client = server.client();
+    client.connect().await.unwrap();
+    assert_eq!(idle(&client), 1);
+    // A second call finds it there.
+    client.connect().await.unwrap();
+    assert_eq!(idle(&client), 1);
+    go_on.send(()).unwrap();
+    assert_eq!(ask(&client, "{}").await.unwrap(), "done");
+    server.ended();
+}
+
+#[tokio::test]
+async fn connecting_ahead_says_why_it_cannot() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = direct(world(), &Endpoint::parse(&url).unwrap());
+    let error = client.connect().await.unwrap_err();
+    assert!(matches!(error, SendError::NotSent(_)), "{error}");
+}
+
+/// The whole program stands still, as a frozen Lambda function does: its runtime has no chance to
+/// see what came of its connections before the next request is made.
+#[tokio::test]
+async fn a_connection_that_was_closed_during_a_freeze_costs_no_attempt() {
+    let (close, may_close) = mpsc::channel();
+    let (closed, has_closed) = mpsc::channel();
+    let server = Server::run(move |listener| {
+        let mut first = accept(&listener);
+        receive(&mut first);
+        answer(&mut first, "before");
+        may_close.recv_timeout(PATIENCE).unwrap();
+        drop(first);
+        closed.send(()).unwrap();
+        let mut second = accept(&listener);
+        receive(&mut second);
+        answer(&mut second, "after");
+    });
+    let client = server.client();
+    assert_eq!(ask(&client, "{}").await.unwrap(), "before");
+    assert_eq!(idle(&client), 1);
+    // Blocks the only thread.
+    close.send(()).unwrap();
+    has_closed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(ask(&client, "{}").await.unwrap(), "after");
+    server.ended();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_megabyte_of_headers_is_refused() {
+    let server = Server::once(|mut stream| {
+        receive(&mut stream);
+        let line = format!("x-{}: {}\r\n", "a".repeat(10), "b".repeat(10_000));
+        // The client may hang up in the middle of it.
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        for _ in 0..100 {
+            if stream.write_all(line.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let _ = stream.write_all(b"content-length: 2\r\n\r\n{}");
+    });
+    let client = server.client();
+    let reason = no_answer(&client).await;
+    assert!(reason.contains("too large"), "{reason}");
+    assert_eq!(idle(&client), 0);
+    server.ended();
 }
