@@ -90,9 +90,12 @@ impl Acquisition {
             match self.attempt().await? {
                 Verdict::Acquired(acquired) => {
                     self.must_give_back = true;
-                    if acquired.recovered {
-                        self.client.runtime.note(Event::AcquireRecovered);
-                    }
+                    self.client.runtime.note(Event::Acquired {
+                        table: &self.terms.table,
+                        version: self.machine.version(),
+                        fence: acquired.lease.fence(),
+                        recovered: acquired.recovered,
+                    });
                     if let Some(acquired) = self.refresh(*acquired).await? {
                         self.must_give_back = false;
                         return Ok(Some(self.grant(acquired)));
@@ -103,7 +106,11 @@ impl Acquisition {
                     self.machine = Acquire::new(new_version(&self.client)?, now);
                 }
                 Verdict::Held if patience == Patience::Once => return Ok(None),
-                Verdict::Held | Verdict::Again => {}
+                Verdict::Held => self.client.runtime.note(Event::Waiting {
+                    table: &self.terms.table,
+                    version: self.machine.version(),
+                }),
+                Verdict::Again => {}
                 Verdict::Failed(error) => return Err(error),
             }
         }
@@ -279,7 +286,10 @@ impl CleanUp {
                 Err(failure) => Outcome::NotApplied(failure),
             };
             let failure = match outcome {
-                Outcome::Applied(_) => return runtime.note(Event::CleanedUp),
+                Outcome::Applied(_) => {
+                    let version = self.machine.version();
+                    return runtime.note(Event::CleanedUp { version });
+                }
                 Outcome::Refused(_) => return,
                 Outcome::NotApplied(failure) if !failure.kind.is_passing() => return,
                 Outcome::NotApplied(failure) | Outcome::Unknown(failure) => failure,

@@ -1,7 +1,6 @@
 //! Makes a client out of what the program says and what the environment says.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +9,14 @@ use aws_credential_types::provider::ProvideCredentials;
 use crate::client::{Client, Parts};
 use crate::credentials::{
     Cached, Credentials, CredentialsError, CredentialsSource, FixedCredentials, Provided, Setting,
-    default_source, read_file,
+    default_source,
 };
 use crate::error::{Error, OptionName};
 use crate::protocol::{Backoff, RetryPolicy};
 use crate::runtime::{Runtime, Tokio};
-#[cfg(feature = "proxy")]
-use crate::wire::Proxies;
 #[cfg(feature = "tls")]
 use crate::wire::RootCertificates;
-use crate::wire::{Endpoint, Network, Service, Transport, Variant, check_region};
+use crate::wire::{Endpoint, Network, Proxies, Service, Transport, Variant, check_region};
 
 /// Configures a [`Client`](crate::Client).
 ///
@@ -292,7 +289,6 @@ impl ClientBuilder {
             connect_timeout,
             #[cfg(feature = "tls")]
             self.roots,
-            #[cfg(feature = "proxy")]
             Proxies::from_environment(&lookup)
                 .map_err(|problem| Error::invalid_option(OptionName::Proxy, problem))?,
         );
@@ -405,7 +401,7 @@ fn switch(set: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<boo
 
 #[cfg(feature = "tls")]
 fn read_roots(path: &str) -> Result<RootCertificates, Error> {
-    let problem = match read_file(Path::new(path)) {
+    let problem = match crate::credentials::read_file(path.as_ref()) {
         Ok(pem) => match RootCertificates::from_pem(pem.as_bytes()) {
             Ok(roots) => return Ok(roots),
             Err(invalid) => invalid.to_string(),

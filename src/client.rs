@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::key::Key;
 use crate::lock::Lock;
 use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
 use crate::queue::Queues;
-use crate::runtime::{BoxFuture, First, Runtime, race};
+use crate::runtime::{BoxFuture, Event, First, Runtime, race};
 use crate::wire::{
     Endpoint, Failure, FailureKind, Outcome, SendError, Transport, Write, outcome, request,
     server_date, sign,
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) retry: RetryPolicy,
     budget: Mutex<RetryBudget>,
     trust: Mutex<ClockTrust>,
+    /// Whether it was told that the clock is off.
+    clock_is_off: AtomicBool,
     pub(crate) queues: Arc<Queues>,
     abandoned: Mutex<VecDeque<String>>,
     /// How many releases and clean-ups run in the background.
@@ -153,6 +156,7 @@ impl Client {
                 credentials: parts.credentials,
                 attempt_timeout: parts.attempt_timeout,
                 retry: parts.retry,
+                clock_is_off: AtomicBool::new(false),
                 budget: Mutex::default(),
                 queues: Arc::default(),
                 abandoned: Mutex::default(),
@@ -245,10 +249,13 @@ impl Shared {
             };
             match &outcome {
                 Outcome::Applied(_) | Outcome::Refused(_) => shared.budget().succeeded(),
-                Outcome::NotApplied(failure) if failure.kind == FailureKind::CredentialsExpired => {
-                    shared.credentials.expired(&credentials);
+                Outcome::NotApplied(failure) => {
+                    if failure.kind == FailureKind::CredentialsExpired {
+                        shared.credentials.expired(&credentials);
+                    }
+                    shared.note_failure(failure, false);
                 }
-                Outcome::NotApplied(_) | Outcome::Unknown(_) => {}
+                Outcome::Unknown(failure) => shared.note_failure(failure, true),
             }
             Answer {
                 outcome,
@@ -268,8 +275,9 @@ impl Shared {
         match race(self.transport.send(request), limit).await {
             First::A(Ok(answer)) => {
                 let arrived = self.runtime.now();
-                self.trust()
-                    .observe(sent, arrived, server_date(&answer), skew);
+                if let Some(date) = server_date(&answer) {
+                    self.compare_clocks(sent, arrived, date, skew);
+                }
                 outcome(&answer)
             }
             First::A(Err(error)) => error.into(),
@@ -278,6 +286,23 @@ impl Shared {
                 SendError::NoAnswer(["within ", &limit, " ms"].concat()).into()
             }
         }
+    }
+
+    /// Takes note of the server's time, in Unix seconds.
+    fn compare_clocks(&self, sent: Moment, arrived: Moment, date: i64, skew: Duration) {
+        let is_off = {
+            let mut trust = self.trust();
+            trust.observe(sent, arrived, date, skew);
+            trust.is_contradicted(arrived, skew)
+        };
+        if is_off && !self.clock_is_off.swap(true, Ordering::Relaxed) {
+            let by_seconds = date.saturating_sub(arrived.wall.0 / 1_000_000_000);
+            self.runtime.note(Event::ClockOff { by_seconds });
+        }
+    }
+
+    fn note_failure(&self, failure: &Failure, unknown: bool) {
+        self.runtime.note(Event::AttemptFailed { failure, unknown });
     }
 
     /// How long to wait after `failures` failures in a row; see [`RetryPolicy::pause`].

@@ -68,7 +68,6 @@ pub(crate) enum OptionName {
     MaxAttempts,
     #[cfg(feature = "tls")]
     RootCertificates,
-    #[cfg(feature = "proxy")]
     Proxy,
 }
 
@@ -93,7 +92,6 @@ impl fmt::Display for OptionName {
             Self::MaxAttempts => "max attempts",
             #[cfg(feature = "tls")]
             Self::RootCertificates => "root certificates",
-            #[cfg(feature = "proxy")]
             Self::Proxy => "proxy",
         })
     }

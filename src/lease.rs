@@ -312,7 +312,11 @@ impl Core {
     fn notice_loss(&self, now: Moment) -> Option<Lost> {
         let lost = self.state().lost(now).cloned()?;
         if !self.over.swap(true, Ordering::SeqCst) {
-            self.client.runtime.note(Event::Lost);
+            let version = &self.version;
+            self.client.runtime.note(Event::Lost {
+                version,
+                why: &lost,
+            });
             self.client.abandon(&self.version);
             self.changed.notify_waiters();
         }
@@ -346,9 +350,9 @@ impl Core {
             }
             match renewed {
                 Renewed::Done { recovered } => {
-                    if recovered {
-                        self.client.runtime.note(Event::RenewalRecovered);
-                    }
+                    let version = &self.version;
+                    let renewed = Event::Renewed { version, recovered };
+                    self.client.runtime.note(renewed);
                     self.changed.notify_waiters();
                     return Ok(());
                 }
@@ -393,9 +397,9 @@ impl Core {
             let now = self.client.runtime.now();
             match renewed {
                 Renewed::Done { recovered } => {
-                    if recovered {
-                        self.client.runtime.note(Event::RenewalRecovered);
-                    }
+                    let version = &self.version;
+                    let renewed = Event::Renewed { version, recovered };
+                    self.client.runtime.note(renewed);
                     failures = 0;
                     self.changed.notify_waiters();
                     due = self.state().sent_at().plus(self.terms.heartbeat);
@@ -462,9 +466,8 @@ impl Core {
             let released = self.release_once().await;
             let failure = match released {
                 Released::Done { recovered } => {
-                    if recovered {
-                        runtime.note(Event::ReleaseRecovered);
-                    }
+                    let version = &self.version;
+                    runtime.note(Event::Released { version, recovered });
                     return Ok(());
                 }
                 Released::Lost(lost) => return Err(lost.into()),

@@ -50,6 +50,8 @@ mod queue;
 mod runtime;
 #[cfg(test)]
 mod simulation;
+#[cfg(feature = "tracing")]
+mod telemetry;
 mod version;
 mod wire;
 

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use std::task::Poll;
 
 use crate::clock::{Moment, Monotonic, SystemClock};
+use crate::protocol::Lost;
+use crate::wire::Failure;
 
 /// A future on the heap.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -30,26 +32,62 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     fn is_running(&self) -> bool;
 
     /// Learns what happened, where somebody counts it.
-    fn note(&self, event: Event) {
+    fn note(&self, event: Event<'_>) {
         let _ = event;
     }
 }
 
-/// What an onlooker may want to count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// A refusal showed that an earlier attempt had acquired the lock.
-    AcquireRecovered,
+/// What an onlooker may want to know. No secret, no key and no content of an item is in it.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "tracing"),
+    allow(dead_code, reason = "only `tracing` asks for the details")
+)]
+pub(crate) enum Event<'a> {
+    /// Another holds the lock; there will be another attempt.
+    Waiting {
+        table: &'a str,
+        version: &'a str,
+    },
+    /// The lock is ours.
+    Acquired {
+        table: &'a str,
+        version: &'a str,
+        fence: u64,
+        /// A refusal showed that an earlier attempt had acquired it.
+        recovered: bool,
+    },
     /// A new lease was renewed before it was handed out, because little was left of it.
     AcquireRenewed,
-    /// A refusal showed that a renewal had been applied.
-    RenewalRecovered,
-    /// A refusal showed that a release had been applied.
-    ReleaseRecovered,
+    Renewed {
+        version: &'a str,
+        /// A refusal showed that it had been applied.
+        recovered: bool,
+    },
+    Released {
+        version: &'a str,
+        /// A refusal showed that it had been applied.
+        recovered: bool,
+    },
     /// What an abandoned acquisition had locked was given back.
-    CleanedUp,
-    /// A lease was lost.
-    Lost,
+    CleanedUp {
+        version: &'a str,
+    },
+    Lost {
+        version: &'a str,
+        why: &'a Lost,
+    },
+    /// An attempt failed; whoever made it decides whether there is another.
+    AttemptFailed {
+        failure: &'a Failure,
+        /// Whether it may have been applied all the same.
+        unknown: bool,
+    },
+    /// The server's clock contradicts ours by more than is allowed. Told once.
+    ClockOff {
+        /// How far the server is ahead, in seconds.
+        by_seconds: i64,
+    },
 }
 
 /// The operating system gave no random bits.
@@ -104,6 +142,11 @@ impl Runtime for Tokio {
             Ok(()) => Ok(bits),
             Err(error) => Err(RandomUnavailable(error.to_string())),
         }
+    }
+
+    #[cfg(feature = "tracing")]
+    fn note(&self, event: Event<'_>) {
+        crate::telemetry::emit(event);
     }
 
     fn is_running(&self) -> bool {

@@ -9,7 +9,7 @@ use ::http::{Method, StatusCode, Uri};
 use serde_json::Value;
 
 use super::fetch::Fetch;
-use super::remote::{Remote, is_passing, is_safe, presentable};
+use super::remote::{Remote, is_passing, is_safe, presentable, without_line_break};
 use super::{Credentials, CredentialsError, document, file};
 use crate::runtime::BoxFuture;
 use crate::wire::{Endpoint, Network};
@@ -67,8 +67,9 @@ impl Container {
                 return Err(CredentialsError::new(SOURCE, problem));
             }
         };
+        let remote = Remote::new(SOURCE, &endpoint, network, LIMIT);
         Ok(Self {
-            remote: Remote::new(SOURCE, &endpoint, network, LIMIT)?,
+            remote: remote.map_err(|problem| CredentialsError::broken(SOURCE, problem))?,
             path,
             token: match (set(TOKEN_FILE), set(TOKEN)) {
                 (Some(file), _) => Token::File(file.into()),
@@ -97,7 +98,7 @@ impl Container {
             let token = token.as_ref().and_then(|token| token.to_str().ok());
             let said =
                 document.map_or_else(String::new, |said| reason(&said, token.unwrap_or_default()));
-            return Err(remote.refused(&answer, &said));
+            return Err(remote.refused(&answer, is_passing, &said));
         }
         match document {
             Some(document) => document::credentials(&document, "Token"),
@@ -135,12 +136,6 @@ impl Token {
             Err(error) => Err(broken(&name, &error.to_string())),
         }
     }
-}
-
-/// The text without the line break that editors leave at its end.
-fn without_line_break(text: &str) -> &str {
-    let line = text.strip_suffix('\n').unwrap_or(text);
-    line.strip_suffix('\r').unwrap_or(line)
 }
 
 fn header(name: &str, text: &str) -> Result<HeaderValue, CredentialsError> {

@@ -21,6 +21,11 @@ pub(crate) fn read_now(path: &Path) -> Result<String, FileError> {
 }
 
 /// The same on a thread of the runtime's for such things.
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile"
+))]
 pub(crate) async fn read(path: impl AsRef<Path> + Send + 'static) -> Result<String, FileError> {
     match tokio::task::spawn_blocking(move || read_now(path.as_ref())).await {
         Ok(read) => read,

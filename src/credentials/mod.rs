@@ -17,6 +17,12 @@ mod container;
 mod document;
 mod environment;
 mod fetch;
+#[cfg(any(
+    feature = "tls",
+    feature = "credentials-container",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile"
+))]
 mod file;
 mod fixed;
 mod provided;
@@ -35,6 +41,7 @@ use std::time::SystemTime;
 
 pub(crate) use cache::Cached;
 pub(crate) use chain::{Setting, default_source};
+#[cfg(feature = "tls")]
 pub(crate) use file::read_now as read_file;
 pub use fixed::FixedCredentials;
 pub(crate) use provided::Provided;

@@ -1,7 +1,6 @@
 //! A server that gives credentials: how it is asked, and what of its answers may be shown.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ pub(crate) struct Remote {
     source: &'static str,
     host: HeaderValue,
     transport: Arc<dyn Transport>,
-    runtime: Arc<dyn Runtime>,
+    pub(super) runtime: Arc<dyn Runtime>,
     /// For an attempt, connecting included.
     pub(super) limit: Duration,
     /// Between the first two attempts; more before each later one.
@@ -40,15 +39,13 @@ impl Remote {
         endpoint: &Endpoint,
         network: &Network,
         limit: Duration,
-    ) -> Result<Self, CredentialsError> {
-        let broken = |problem: String| CredentialsError::broken(source, problem);
+    ) -> Result<Self, String> {
+        let transport = network.to(endpoint).map_err(|error| error.to_string())?;
+        let host = HeaderValue::from_str(endpoint.host());
         Ok(Self {
             source,
-            host: HeaderValue::from_str(endpoint.host())
-                .map_err(|_| broken("the host cannot stand in a header".into()))?,
-            transport: network
-                .to(endpoint)
-                .map_err(|error| broken(error.to_string()))?,
+            host: host.map_err(|error| error.to_string())?,
+            transport,
             runtime: network.runtime().clone(),
             limit,
             pause: Duration::from_millis(100),
@@ -107,14 +104,20 @@ impl Remote {
     }
 
     /// An answer that has no credentials in it; `said` is what else it says, fit to be shown.
-    pub(crate) fn refused(&self, answer: &Response<Bytes>, said: &str) -> CredentialsError {
+    /// One that is not `passing` is broken.
+    pub(crate) fn refused(
+        &self,
+        answer: &Response<Bytes>,
+        passing: fn(&Response<Bytes>) -> bool,
+        said: &str,
+    ) -> CredentialsError {
         let status = answer.status();
         let redirect = match status.is_redirection() {
             true => ", a redirect, which is never followed",
             false => "",
         };
         let problem = ["answered with status ", status.as_str(), redirect, said].concat();
-        if is_passing(answer) {
+        if passing(answer) {
             self.unavailable(&problem)
         } else {
             self.broken(&problem)
@@ -132,7 +135,7 @@ impl Remote {
     }
 
     /// `problem` behind the name of the server.
-    pub(crate) fn about(&self, problem: &str) -> String {
+    fn about(&self, problem: &str) -> String {
         [self.host.to_str().unwrap_or_default(), ": ", problem].concat()
     }
 }
@@ -150,7 +153,10 @@ pub(crate) fn is_passing(answer: &Response<Bytes>) -> bool {
 
 /// Whether credentials may come in the clear: the host is this machine, or a service that AWS has
 /// next to it. Names but `localhost` are nobody's to vouch for.
+#[cfg(any(feature = "credentials-container", feature = "credentials-imds", test))]
 pub(crate) fn is_safe(endpoint: &Endpoint) -> bool {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     /// EKS Pod Identity and instance metadata.
     const UNIQUE_LOCAL: [Ipv6Addr; 2] = [
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
@@ -167,6 +173,16 @@ pub(crate) fn is_safe(endpoint: &Endpoint) -> bool {
         Ok(address) => address.is_loopback() || UNIQUE_LOCAL.contains(&address),
         Err(_) => false,
     }
+}
+
+/// The text without the line break that editors leave at the end of a file.
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-web-identity"
+))]
+pub(crate) fn without_line_break(text: &str) -> &str {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line)
 }
 
 /// What may be shown of what a server says: it ends where a part of `secret` begins, is printable,

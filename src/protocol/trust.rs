@@ -48,14 +48,7 @@ impl ClockTrust {
     }
 
     /// Takes note of an answer's `Date` (Unix seconds).
-    pub(crate) fn observe(
-        &mut self,
-        sent: Moment,
-        arrived: Moment,
-        date: Option<i64>,
-        skew: Duration,
-    ) {
-        let Some(date) = date else { return };
+    pub(crate) fn observe(&mut self, sent: Moment, arrived: Moment, date: i64, skew: Duration) {
         self.server = Some(ServerTime {
             sent: sent.mono,
             arrived: arrived.mono,
@@ -103,7 +96,8 @@ impl ClockTrust {
         (i128::from(now.wall.0) - self.expected(now)).abs() > i128::from(nanos(tolerance))
     }
 
-    fn is_contradicted(&self, now: Moment, skew: Duration) -> bool {
+    /// Whether the server's time speaks against ours by more than the skew and its second.
+    pub(crate) fn is_contradicted(&self, now: Moment, skew: Duration) -> bool {
         let Some(server) = self.server else {
             return false;
         };
@@ -159,17 +153,12 @@ mod tests {
             let mut trust = ClockTrust::new(at(0, 0));
             assert!(trust.is_doubtful(at(1, wall), SKEW));
             assert!(!trust.is_doubtful(at(1, wall), Duration::MAX));
-            trust.observe(at(1, wall), at(2, wall), None, SKEW);
-            assert!(
-                trust.is_doubtful(at(2, wall), SKEW),
-                "an answer without a date says nothing"
-            );
-            trust.observe(at(1, wall), at(2, wall), Some(NOON), SKEW);
+            trust.observe(at(1, wall), at(2, wall), NOON, SKEW);
             assert!(
                 trust.is_doubtful(at(2, wall), SKEW),
                 "the server says that the new time is wrong"
             );
-            trust.observe(at(1, wall), at(2, wall), Some(date), SKEW);
+            trust.observe(at(1, wall), at(2, wall), date, SKEW);
             assert!(!trust.is_doubtful(at(2, wall), SKEW));
         }
     }
@@ -185,7 +174,7 @@ mod tests {
             (2201, true),
         ] {
             let mut trust = ClockTrust::new(at(200, wall));
-            trust.observe(at(0, wall - 200), at(200, wall), Some(NOON), SKEW);
+            trust.observe(at(0, wall - 200), at(200, wall), NOON, SKEW);
             assert_eq!(trust.is_doubtful(at(200, wall), SKEW), doubtful, "{wall}");
         }
     }
@@ -193,7 +182,7 @@ mod tests {
     #[test]
     fn a_clock_that_stood_still_is_doubted() {
         let mut trust = ClockTrust::new(at(0, 0));
-        trust.observe(at(0, 0), at(10, 10), Some(NOON), SKEW);
+        trust.observe(at(0, 0), at(10, 10), NOON, SKEW);
         assert!(
             trust.is_doubtful(at(20, 600_000), SKEW),
             "ten minutes of sleep"
@@ -210,7 +199,7 @@ mod tests {
             50,
             "the clock was set back"
         );
-        trust.observe(at(50, 60), at(60, 60), Some(NOON + 10), SKEW);
+        trust.observe(at(50, 60), at(60, 60), NOON + 10, SKEW);
         assert_eq!(base(&trust, at(70, 70)), 10_010, "the server is ahead");
     }
 
@@ -218,15 +207,15 @@ mod tests {
     fn signatures_follow_the_server_where_the_clock_is_far_off() {
         let mut trust = ClockTrust::new(at(0, 0));
         assert_eq!(trust.signing_time(at(5, 5)), at(5, 5).wall);
-        trust.observe(at(0, 0), at(0, 0), Some(NOON + 30), SKEW);
+        trust.observe(at(0, 0), at(0, 0), NOON + 30, SKEW);
         assert_eq!(
             trust.signing_time(at(5, 5)),
             at(5, 5).wall,
             "within what AWS allows"
         );
-        trust.observe(at(0, 0), at(0, 0), Some(NOON + 1200), SKEW);
+        trust.observe(at(0, 0), at(0, 0), NOON + 1200, SKEW);
         assert_eq!(trust.signing_time(at(5, 5)).0 / 1_000_000_000, NOON + 1200);
-        trust.observe(at(0, 0), at(0, 0), Some(NOON - 1200), SKEW);
+        trust.observe(at(0, 0), at(0, 0), NOON - 1200, SKEW);
         assert_eq!(trust.signing_time(at(5, 5)).0 / 1_000_000_000, NOON - 1200);
     }
 }

@@ -42,7 +42,7 @@ struct State {
     polls: u64,
     /// Whether the checker is looking: then no time passes.
     observed: bool,
-    notes: Vec<(u64, NodeId, Event)>,
+    notes: Vec<(u64, NodeId, &'static str)>,
 }
 
 enum Action {
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// What the clients have reported since the last call.
-    pub(super) fn take_notes(&self) -> Vec<(u64, NodeId, Event)> {
+    pub(super) fn take_notes(&self) -> Vec<(u64, NodeId, &'static str)> {
         std::mem::take(&mut self.state().notes)
     }
 
@@ -490,10 +490,30 @@ impl Runtime for NodeRuntime {
         self.world.is_alive(self.node)
     }
 
-    fn note(&self, event: Event) {
+    fn note(&self, event: Event<'_>) {
+        let what = match event {
+            Event::Acquired {
+                recovered: true, ..
+            } => "recovered: acquire",
+            Event::AcquireRenewed => "renewed before handed out",
+            Event::Renewed {
+                recovered: true, ..
+            } => "recovered: renewal",
+            Event::Released {
+                recovered: true, ..
+            } => "recovered: release",
+            Event::CleanedUp { .. } => "cleaned up",
+            Event::Lost { .. } => "reported lost",
+            Event::ClockOff { .. } => "warned of the clock",
+            Event::Waiting { .. }
+            | Event::Acquired { .. }
+            | Event::Renewed { .. }
+            | Event::Released { .. }
+            | Event::AttemptFailed { .. } => return,
+        };
         let mut state = self.world.state();
         let now = state.now;
-        state.notes.push((now, self.node, event));
+        state.notes.push((now, self.node, what));
     }
 }
 

@@ -16,7 +16,6 @@ use super::scenario::{Holds, Stage, Worker, check_nothing_left};
 use super::server::{KEY, Server, TABLE};
 use super::trouble::Trouble;
 use crate::Client;
-use crate::runtime::Event;
 
 /// How a run went.
 #[derive(Debug)]
@@ -130,15 +129,7 @@ fn advance(stage: &Arc<Stage>, limit: u64, fear: &str, is_done: impl Fn(&Arc<Sta
 }
 
 fn count_notes(stage: &Stage) {
-    for (at, node, event) in stage.world.take_notes() {
-        let what = match event {
-            Event::AcquireRecovered => "recovered: acquire",
-            Event::AcquireRenewed => "renewed before handed out",
-            Event::RenewalRecovered => "recovered: renewal",
-            Event::ReleaseRecovered => "recovered: release",
-            Event::CleanedUp => "cleaned up",
-            Event::Lost => "reported lost",
-        };
+    for (at, node, what) in stage.world.take_notes() {
         let mut history = stage.world.history();
         history.count(what);
         history.line(at, &format!("node {node} says: {what}"));

@@ -16,7 +16,6 @@ use bytes::Bytes;
 pub(crate) use endpoint::{Endpoint, InvalidEndpoint, Service, Variant, check_region};
 pub(crate) use expression::{Placeholder, Placeholders};
 pub(crate) use http::Network;
-#[cfg(feature = "proxy")]
 pub(crate) use http::Proxies;
 #[cfg(feature = "tls")]
 pub use http::{InvalidRoots, RootCertificates};

@@ -3,7 +3,6 @@
 #[cfg(feature = "tls")]
 mod cryptography;
 mod network;
-#[cfg(feature = "proxy")]
 mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
@@ -23,7 +22,6 @@ use hyper::client::conn::http1;
 
 pub(crate) use self::network::Network;
 use self::network::Route;
-#[cfg(feature = "proxy")]
 pub(crate) use self::proxy::Proxies;
 #[cfg(feature = "tls")]
 pub use self::tls::{InvalidRoots, RootCertificates};

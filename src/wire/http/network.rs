@@ -11,7 +11,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 
 use super::super::{Endpoint, InvalidEndpoint, Transport};
-#[cfg(feature = "proxy")]
 use super::proxy::{Proxies, Proxy};
 #[cfg(feature = "tls")]
 use super::tls::{RootCertificates, Tls, TlsTo};
@@ -29,7 +28,6 @@ struct Shared {
     connect_timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Tls,
-    #[cfg(feature = "proxy")]
     proxies: Proxies,
 }
 
@@ -38,7 +36,6 @@ pub(super) struct Route {
     uri: Uri,
     #[cfg(feature = "tls")]
     tls: Option<TlsTo>,
-    #[cfg(feature = "proxy")]
     proxy: Option<Proxy>,
 }
 
@@ -56,7 +53,7 @@ impl Network {
         runtime: Arc<dyn Runtime>,
         connect_timeout: Duration,
         #[cfg(feature = "tls")] roots: Option<RootCertificates>,
-        #[cfg(feature = "proxy")] proxies: Proxies,
+        proxies: Proxies,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -64,7 +61,6 @@ impl Network {
                 connect_timeout,
                 #[cfg(feature = "tls")]
                 tls: Tls::new(roots),
-                #[cfg(feature = "proxy")]
                 proxies,
             }),
         }
@@ -78,7 +74,6 @@ impl Network {
             connect_timeout,
             #[cfg(feature = "tls")]
             None,
-            #[cfg(feature = "proxy")]
             Proxies::default(),
         )
     }
@@ -111,7 +106,6 @@ impl Network {
                 true => Some(self.shared.tls.to(endpoint)?),
                 false => None,
             },
-            #[cfg(feature = "proxy")]
             proxy: self.shared.proxies.to(&uri),
             uri,
         })
@@ -124,13 +118,10 @@ impl Network {
         tcp.enforce_http(false);
         // Shared out among the addresses of a name, so that one dead address is not the end.
         tcp.set_connect_timeout(Some(self.shared.connect_timeout));
-        #[cfg(feature = "proxy")]
         let tcp = match &route.proxy {
             Some(proxy) => proxy.connect(tcp, &route.uri).await?,
             None => connect(tcp, &route.uri).await?,
         };
-        #[cfg(not(feature = "proxy"))]
-        let tcp = connect(tcp, &route.uri).await?;
         #[cfg(feature = "tls")]
         if let Some(tls) = &route.tls {
             return Ok(Box::new(tls.over(tcp).await.map_err(reason)?));
@@ -154,10 +145,9 @@ where
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.uri)?;
-        #[cfg(feature = "proxy")]
-        if let Some(proxy) = &self.proxy {
-            write!(f, " by {proxy}")?;
+        match &self.proxy {
+            Some(proxy) => write!(f, " {proxy}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -20,7 +20,6 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, Supporte
 
 use super::super::super::{Endpoint, SendError, Transport};
 use super::super::Network;
-#[cfg(feature = "proxy")]
 use super::super::Proxies;
 use super::RootCertificates;
 use crate::runtime::Tokio;
@@ -120,13 +119,7 @@ pub(crate) fn answer(mut stream: Tls) {
 
 fn transport(address: &str, roots: Option<&str>) -> Arc<dyn Transport> {
     let roots = roots.map(|pem| RootCertificates::from_pem(pem.as_bytes()).unwrap());
-    let network = Network::new(
-        Arc::new(Tokio::new()),
-        PATIENCE,
-        roots,
-        #[cfg(feature = "proxy")]
-        Proxies::default(),
-    );
+    let network = Network::new(Arc::new(Tokio::new()), PATIENCE, roots, Proxies::default());
     let url = ["https://", address].concat();
     network.to(&Endpoint::parse(&url).unwrap()).unwrap()
 }
@@ -240,6 +233,29 @@ fn what_is_no_root_is_named() {
         let error = RootCertificates::from_pem(pem.as_bytes()).unwrap_err();
         assert!(error.to_string().contains(problem), "{pem:?}: {error}");
     }
+}
+
+#[cfg(not(feature = "proxy"))]
+#[tokio::test]
+async fn without_the_feature_a_proxy_that_is_wanted_is_spoken_of() {
+    let lookup = |name: &str| (name == "https_proxy").then(|| "http://proxy:1".to_owned());
+    let network = Network::new(
+        Arc::new(Tokio::new()),
+        PATIENCE,
+        None,
+        Proxies::from_environment(&lookup).unwrap(),
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let endpoint = Endpoint::parse(&["https://", &address].concat()).unwrap();
+    let Err(SendError::NotSent(text)) = ask(&*network.to(&endpoint).unwrap()).await else {
+        panic!("sent");
+    };
+    assert!(
+        text.contains("directly, for this program is built without"),
+        "{text}"
+    );
 }
 
 #[cfg(feature = "proxy")]

@@ -1,4 +1,4 @@
-//! Proxies: which one to take, and the tunnel through it.
+//! Which proxy to take, and the tunnel through it.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::network::connect;
+use super::super::network::connect;
 
 /// Which `https` endpoints are reached through a proxy. By default none; `http` ones never are.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub(crate) struct Proxies {
     matcher: Option<Matcher>,
 }
 
-/// The proxy on the way to one endpoint. It shows as its URL, without user and password.
-pub(super) struct Proxy {
+/// The proxy on the way to one endpoint. It shows as `by` its URL, without user and password.
+pub(in super::super) struct Proxy {
     intercept: Intercept,
 }
 
@@ -45,7 +45,7 @@ impl Proxies {
         })
     }
 
-    pub(super) fn to(&self, uri: &Uri) -> Option<Proxy> {
+    pub(in super::super) fn to(&self, uri: &Uri) -> Option<Proxy> {
         let intercept = self.matcher.as_ref()?.intercept(uri)?;
         Some(Proxy { intercept })
     }
@@ -68,7 +68,7 @@ fn check(url: &str) -> Result<(), &'static str> {
 impl Proxy {
     /// A tunnel to the endpoint, by
     /// [CONNECT](https://www.rfc-editor.org/rfc/rfc9110#name-connect).
-    pub(super) async fn connect(
+    pub(in super::super) async fn connect(
         &self,
         tcp: HttpConnector,
         endpoint: &Uri,
@@ -83,7 +83,7 @@ impl Proxy {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.intercept.uri())
+        write!(f, "by {}", self.intercept.uri())
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
             let got = proxies(&[(name, "http://proxy.example:3128")]).unwrap();
             assert_eq!(
                 way(&got, "https://dynamodb.eu-west-1.amazonaws.com/").unwrap(),
-                "http://proxy.example:3128/"
+                "by http://proxy.example:3128/"
             );
             assert_eq!(way(&got, "http://169.254.170.2/"), None);
         }
@@ -145,7 +145,7 @@ mod tests {
         let got = proxies(&[("HTTPS_PROXY", "http://me:XYZZY@proxy:3128")]).unwrap();
         let proxy = got.to(&Uri::from_static("https://example.org/")).unwrap();
         assert_eq!(proxy.intercept.basic_auth().unwrap(), "Basic bWU6WFlaWlk=");
-        assert_eq!(proxy.to_string(), "http://proxy:3128/");
+        assert_eq!(proxy.to_string(), "by http://proxy:3128/");
         assert!(!format!("{got:?}").contains("XYZZY"), "{got:?}");
     }
 

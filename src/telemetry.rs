@@ -1,0 +1,146 @@
+//! The life of locks as `tracing` events, under the target `dynolock`.
+
+use tracing::{debug, warn};
+
+use crate::runtime::Event;
+
+pub(crate) fn emit(event: Event<'_>) {
+    match event {
+        Event::Waiting { table, version } => {
+            debug!(target: "dynolock", table, version, "waiting: another holds the lock");
+        }
+        Event::Acquired {
+            table,
+            version,
+            fence,
+            recovered,
+        } => debug!(target: "dynolock", table, version, fence, recovered, "acquired"),
+        Event::AcquireRenewed => debug!(target: "dynolock", "renewed before it is handed out"),
+        Event::Renewed { version, recovered } => {
+            debug!(target: "dynolock", version, recovered, "renewed");
+        }
+        Event::Released { version, recovered } => {
+            debug!(target: "dynolock", version, recovered, "released");
+        }
+        Event::CleanedUp { version } => {
+            debug!(target: "dynolock", version, "an abandoned acquisition is cleaned up");
+        }
+        Event::Lost { version, why } => warn!(target: "dynolock", version, %why, "lost"),
+        Event::AttemptFailed { failure, unknown } => debug!(
+            target: "dynolock",
+            kind = ?failure.kind,
+            code = failure.code.as_deref(),
+            request_id = failure.request_id.as_deref(),
+            unknown,
+            "an attempt failed",
+        ),
+        Event::ClockOff { by_seconds } => warn!(
+            target: "dynolock",
+            by_seconds,
+            "DynamoDB's clock is ahead of ours by so much; its time is used for signatures, and \
+             locks are not taken over by their expiry",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Level, Metadata, Subscriber};
+
+    use super::*;
+    use crate::protocol::Lost;
+    use crate::wire::{Failure, FailureKind};
+
+    /// Writes down what it is told.
+    struct Listener(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Listener {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            assert_eq!(event.metadata().target(), "dynolock");
+            let mut line = Line(match *event.metadata().level() {
+                Level::WARN => "warn".into(),
+                Level::DEBUG => "debug".into(),
+                level => panic!("{level}"),
+            });
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    struct Line(String);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            self.0.push_str(&format!(" {field}={value:?}"));
+        }
+    }
+
+    fn told(event: Event<'_>) -> String {
+        let lines = Arc::new(Mutex::default());
+        tracing::subscriber::with_default(Listener(lines.clone()), || emit(event));
+        let mut lines = std::mem::take(&mut *lines.lock().unwrap());
+        assert_eq!(lines.len(), 1);
+        lines.remove(0)
+    }
+
+    #[test]
+    fn events_have_a_level_and_fields() {
+        let mut failure = Failure::of(FailureKind::Validation, "the key XYZZY is not valid");
+        failure.code = Some("ValidationException".into());
+        for (event, expected) in [
+            (
+                Event::Acquired {
+                    table: "jobs",
+                    version: "v1",
+                    fence: 7,
+                    recovered: false,
+                },
+                "debug message=acquired table=\"jobs\" version=\"v1\" fence=7 recovered=false",
+            ),
+            (
+                Event::Lost {
+                    version: "v1",
+                    why: &Lost::Expired,
+                },
+                "warn message=lost version=\"v1\" why=",
+            ),
+            (
+                Event::AttemptFailed {
+                    failure: &failure,
+                    unknown: false,
+                },
+                "debug message=an attempt failed kind=Validation code=\"ValidationException\"",
+            ),
+            (
+                Event::ClockOff { by_seconds: -1200 },
+                "warn message=DynamoDB's clock",
+            ),
+        ] {
+            let line = told(event);
+            assert!(line.starts_with(expected), "{line}");
+            // DynamoDB's message may quote the item.
+            assert!(!line.contains("XYZZY"), "{line}");
+        }
+    }
+}
