@@ -25,6 +25,10 @@ mod fetch;
 ))]
 mod file;
 mod fixed;
+#[cfg(feature = "credentials-process")]
+mod process;
+#[cfg(feature = "credentials-profile")]
+mod profile;
 mod provided;
 #[cfg(any(
     feature = "credentials-container",
@@ -33,6 +37,10 @@ mod provided;
     feature = "credentials-profile"
 ))]
 mod remote;
+#[cfg(any(feature = "credentials-web-identity", feature = "credentials-profile"))]
+mod sts;
+#[cfg(feature = "credentials-web-identity")]
+mod web_identity;
 
 use std::fmt;
 use std::future::Future;
@@ -44,6 +52,8 @@ pub(crate) use chain::{Setting, default_source};
 #[cfg(feature = "tls")]
 pub(crate) use file::read_now as read_file;
 pub use fixed::FixedCredentials;
+#[cfg(feature = "credentials-profile")]
+pub(crate) use profile::settings;
 pub(crate) use provided::Provided;
 
 /// An AWS access key: its id, its secret, and for a temporary one the session token and its end.
