@@ -25,6 +25,8 @@ mod fetch;
 ))]
 mod file;
 mod fixed;
+#[cfg(feature = "credentials-imds")]
+mod imds;
 #[cfg(feature = "credentials-process")]
 mod process;
 #[cfg(feature = "credentials-profile")]

@@ -54,6 +54,17 @@ async fn the_command_line_is_the_shells() {
     assert_eq!(ran(command).await, Ok(expected));
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_it_says_on_standard_error_is_dropped() {
+    let credentials = print(r#"{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"s"}"#);
+    let command = ["[ /dev/fd/2 -ef /dev/null ] && ", &credentials].concat();
+    assert_eq!(
+        ran(&command).await,
+        Ok(Credentials::new("AKID", "s").unwrap())
+    );
+}
+
 #[tokio::test]
 async fn what_is_printed_wrongly_is_not_shown() {
     const BAD: [(&str, &str); 11] = [

@@ -233,7 +233,10 @@ async fn what_cannot_be_asked_fails_for_those_who_ask() {
             "STS is asked in a region, and AWS_REGION is not set",
         ),
         (
-            from(&[], Some("x.y/")),
+            from(
+                &[("AWS_ENDPOINT_URL_STS", "http://sts.local")],
+                Some("x.y/"),
+            ),
             "the region \"x.y/\" is not 1 to 63 lower-case letters, digits and inner hyphens",
         ),
     ] {

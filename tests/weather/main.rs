@@ -18,5 +18,6 @@ mod answers;
 mod deadline;
 mod input;
 mod late;
+mod production;
 mod spoiled_items;
 mod under_way;

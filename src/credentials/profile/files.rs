@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::SOURCE;
 use super::merged::Merged;
+use super::{absent, broken};
 use crate::credentials::CredentialsError;
 use crate::credentials::file::{self, FileError};
 
@@ -80,8 +80,8 @@ impl Selected {
             credentials,
         ];
         Err(match self.name == DEFAULT {
-            true => CredentialsError::new(SOURCE, problem.concat()),
-            false => CredentialsError::broken(SOURCE, problem.concat()),
+            true => absent(&problem.concat()),
+            false => broken(&problem.concat()),
         })
     }
 }
@@ -112,7 +112,7 @@ impl Place {
             }),
             None => {
                 let problem = [variable, " begins with ~, but HOME is not set"];
-                Err(CredentialsError::broken(SOURCE, problem.concat()))
+                Err(broken(&problem.concat()))
             }
         }
     }
@@ -143,7 +143,7 @@ impl Place {
             }),
             Err(error) => {
                 let problem = [&self.shown, " ", &error.to_string()];
-                Err(CredentialsError::broken(SOURCE, problem.concat()))
+                Err(broken(&problem.concat()))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Both files as one: for each key, the credentials file counts before the config file.
 
-use super::SOURCE;
+use super::broken;
 use super::files::Text;
 use super::parse::{Format, Kind, Malformed, Property, Section, parse};
 use crate::credentials::CredentialsError;
@@ -146,5 +146,5 @@ impl Found<'_> {
 
 fn broken_at(file: &str, line: usize, problem: &str) -> CredentialsError {
     let place = [file, ":", &line.to_string(), ": ", problem];
-    CredentialsError::broken(SOURCE, place.concat())
+    broken(&place.concat())
 }

@@ -20,6 +20,7 @@ use super::environment::from_environment;
 use super::fetch::Fetch;
 #[cfg(feature = "credentials-imds")]
 use super::imds::InstanceMetadata;
+use super::remote::presentable;
 use super::sts::Sts;
 #[cfg(feature = "credentials-web-identity")]
 use super::web_identity::WebIdentity;
@@ -210,9 +211,18 @@ fn within(profile: &str, error: &CredentialsError) -> CredentialsError {
     let reason = whole.strip_prefix("no credentials: ").unwrap_or(&whole);
     let problem = ["the profile ", profile, " leads to ", reason].concat();
     match error.trouble() {
-        Trouble::Unavailable => CredentialsError::unavailable(SOURCE, problem),
-        Trouble::Absent | Trouble::Broken => CredentialsError::broken(SOURCE, problem),
+        Trouble::Unavailable => CredentialsError::unavailable(SOURCE, presentable(&problem, "")),
+        Trouble::Absent | Trouble::Broken => broken(&problem),
     }
+}
+
+/// There is nothing, which is no mistake.
+fn absent(problem: &str) -> CredentialsError {
+    CredentialsError::new(SOURCE, presentable(problem, ""))
+}
+
+fn broken(problem: &str) -> CredentialsError {
+    CredentialsError::broken(SOURCE, presentable(problem, ""))
 }
 
 #[cfg(test)]

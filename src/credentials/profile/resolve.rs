@@ -1,8 +1,8 @@
 //! From a profile to a plan: whose keys to begin with, and which roles to take on with them.
 
-use super::super::sts::Role;
-use super::SOURCE;
 use super::merged::{Found, Merged};
+use super::{absent, broken};
+use crate::credentials::sts::{Role, check_arn, check_session_name};
 use crate::credentials::{Credentials, CredentialsError};
 
 /// More roles in a row than this are taken for a mistake. Each is a request to STS.
@@ -108,10 +108,7 @@ pub(super) fn resolve(merged: &Merged<'_>, name: &str) -> Result<Plan, Credentia
     roles.reverse();
     match base {
         Some(base) => Ok(Plan { base, roles }),
-        None if roles.is_empty() => Err(CredentialsError::new(
-            SOURCE,
-            profile.says("has no credentials"),
-        )),
+        None if roles.is_empty() => Err(absent(&profile.says("has no credentials"))),
         None => Err(profile.broken("is a source profile, but has no credentials")),
     }
 }
@@ -127,16 +124,12 @@ impl<'a> Profile<'a> {
         self.merged.get(self.name, key)
     }
 
-    fn text(&self, key: &str) -> Result<Option<String>, CredentialsError> {
-        Ok(self.get(key)?.map(|found| found.value.to_owned()))
-    }
-
     fn says(&self, problem: &str) -> String {
         ["the profile ", self.name, " ", problem].concat()
     }
 
     fn broken(&self, problem: &str) -> CredentialsError {
-        CredentialsError::broken(SOURCE, self.says(problem))
+        broken(&self.says(problem))
     }
 
     /// The pair of keys, and perhaps their token.
@@ -176,8 +169,11 @@ impl<'a> Profile<'a> {
         let Some(arn) = self.get("role_arn")? else {
             return Ok(None);
         };
-        if !arn.value.starts_with("arn:") {
-            return Err(arn.broken("role_arn does not begin with arn:"));
+        check_arn(arn.value).map_err(|problem| arn.broken(&["role_arn ", problem].concat()))?;
+        let session = self.get("role_session_name")?;
+        if let Some(session) = session {
+            check_session_name(session.value)
+                .map_err(|problem| session.broken(&["role_session_name ", problem].concat()))?;
         }
         if let Some(serial) = self.get("mfa_serial")? {
             return Err(
@@ -193,8 +189,8 @@ impl<'a> Profile<'a> {
         };
         Ok(Some(Role {
             arn: arn.value.to_owned(),
-            session_name: self.text("role_session_name")?,
-            external_id: self.text("external_id")?,
+            session_name: session.map(owned),
+            external_id: self.get("external_id")?.map(owned),
             duration_seconds,
         }))
     }
@@ -234,6 +230,10 @@ impl<'a> Profile<'a> {
             None => Ok(None),
         }
     }
+}
+
+fn owned(found: Found<'_>) -> String {
+    found.value.to_owned()
 }
 
 /// What a `credential_source` names.

@@ -181,8 +181,12 @@ fn all_of_a_role() {
 fn broken_roles() {
     const NO_SOURCE: &str = "the profile default has role_arn, but neither source_profile nor credential_source nor web_identity_token_file";
     const DURATION: &str = "config:4: duration_seconds is not a number from 900 to 43200";
-    const CASES: [(&str, &str); 15] = [
+    const CASES: [(&str, &str); 16] = [
         ("role_arn = arn:a", NO_SOURCE),
+        (
+            "role_arn = arn:a\nsource_profile = default\nrole_session_name = XYZZY!",
+            "config:4: role_session_name is not 2 to 64 letters, digits and characters of _+=,.@-",
+        ),
         (
             "role_arn = arn:a\naws_access_key_id = AKID\naws_secret_access_key = XYZZY",
             NO_SOURCE,

@@ -1,15 +1,11 @@
 //! Files on disk, and what a profile in them leads to.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use super::*;
-use crate::runtime::Tokio;
+use crate::credentials::remote::scripted::{Deed, Server, network, nobody, reply};
 
 const KEYS: &str = "aws_access_key_id = AKID\naws_secret_access_key = XYZZY\n";
 
@@ -149,6 +145,10 @@ fn where_the_files_are() {
         unknown.contains("in ~/.aws/config (HOME is not set) and"),
         "{unknown}"
     );
+    let odd = read(&[("AWS_PROFILE", "a\n\u{1b}b")])
+        .unwrap_err()
+        .to_string();
+    assert!(odd.contains("no [profile a  b] in"), "{odd}");
 }
 
 #[tokio::test]
@@ -173,13 +173,13 @@ async fn a_file_that_cannot_be_read() {
 
 #[tokio::test]
 async fn roles_are_taken_on_one_after_the_other() {
-    let sts = Sts::answering(vec![answer("FIRST"), answer("SECOND")]);
+    let sts = Server::new([answer("FIRST"), answer("SECOND")]);
     let config = "[default]\nrole_arn = arn:aws:iam::1:role/a\nsource_profile = b\nservices = local\n\
         [profile b]\nrole_arn = arn:aws:iam::1:role/b\nsource_profile = c\n\
         [services local]\nsts =\n  endpoint_url = URL\ndynamodb =\n  endpoint_url = http://127.0.0.1:1\n";
     let home = Home::new(&config.replace("URL", &sts.url), &["[c]\n", KEYS].concat());
     assert_eq!(id(&home.profile(None).unwrap()).await.unwrap(), "SECOND");
-    let [first, second] = sts.asked().try_into().unwrap();
+    let (first, second) = (sts.request(), sts.request());
     assert!(first.contains("Action=AssumeRole&"), "{first}");
     assert!(
         first.contains("role%2Fb") || first.contains("role/b"),
@@ -197,24 +197,24 @@ async fn roles_are_taken_on_one_after_the_other() {
 #[tokio::test]
 async fn a_variable_says_where_sts_is_before_the_profile_does() {
     for variable in ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"] {
-        let sts = Sts::answering(vec![answer("ROLE")]);
+        let sts = Server::new([answer("ROLE")]);
         let config = "[default]\nrole_arn = arn:a\ncredential_source = Environment\nendpoint_url = http://127.0.0.1:1\n";
         let mut home = Home::new(config, "");
         home.set("AWS_ACCESS_KEY_ID", "AKENV");
         home.set("AWS_SECRET_ACCESS_KEY", "XYZZY");
         home.set(variable, &sts.url);
         assert_eq!(id(&home.profile(None).unwrap()).await.unwrap(), "ROLE");
-        assert!(sts.asked().remove(0).contains("Credential=AKENV/"));
+        assert!(sts.request().contains("Credential=AKENV/"));
     }
 }
 
 #[tokio::test]
 async fn what_a_profile_leads_to_fails_for_the_profile() {
-    let sts = Sts::answering(vec![(403, String::new())]);
+    let sts = Server::new([reply(403, "")]);
     let role = "[default]\nrole_arn = arn:a\nsource_profile = default\nendpoint_url = ";
     let home = Home::new(&[role, &sts.url, "\n", KEYS].concat(), "");
     let refused = id(&home.profile(None).unwrap()).await.unwrap_err();
-    sts.asked();
+    sts.request();
     // Not set up, and needed.
     let home = Home::new(
         "[default]\nrole_arn = arn:a\ncredential_source = Environment",
@@ -230,7 +230,7 @@ async fn what_a_profile_leads_to_fails_for_the_profile() {
         assert!(!format!("{error} {error:?}").contains("XYZZY"));
     }
     // Nobody there: it may pass.
-    let home = Home::new(&[role, "http://127.0.0.1:1\n", KEYS].concat(), "");
+    let home = Home::new(&[role, &nobody(), "\n", KEYS].concat(), "");
     let error = id(&home.profile(None).unwrap()).await.unwrap_err();
     assert_eq!(error.trouble(), Trouble::Unavailable, "{error}");
 }
@@ -248,7 +248,7 @@ async fn a_container_that_is_not_there_is_a_mistake_in_the_profile() {
 #[cfg(feature = "credentials-web-identity")]
 #[tokio::test]
 async fn a_role_by_web_identity() {
-    let sts = Sts::answering(vec![answer("WEB"), answer("ROLE")]);
+    let sts = Server::new([answer("WEB"), answer("ROLE")]);
     let config = "[default]\nrole_arn = arn:a\nsource_profile = w\nendpoint_url = URL\n\
         [profile w]\nrole_arn = arn:w\nweb_identity_token_file = FILE\n";
     let home = Home::new("", "");
@@ -258,7 +258,7 @@ async fn a_role_by_web_identity() {
         .replace("FILE", &home.path("token"));
     home.write("config", &config);
     assert_eq!(id(&home.profile(None).unwrap()).await.unwrap(), "ROLE");
-    let [web, role] = sts.asked().try_into().unwrap();
+    let (web, role) = (sts.request(), sts.request());
     assert!(web.contains("WebIdentityToken=T0KEN"), "{web}");
     assert!(
         web.contains("arn%3Aw") && !web.contains("Credential="),
@@ -398,71 +398,13 @@ impl Drop for Home {
     }
 }
 
-fn network() -> Network {
-    Network::plain(Arc::new(Tokio::new()), Duration::from_secs(5))
-}
-
-/// STS with prepared answers, each over a connection of its own.
-struct Sts {
-    url: String,
-    asked: JoinHandle<Vec<String>>,
-}
-
-impl Sts {
-    fn answering(answers: Vec<(u16, String)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = thread::spawn(move || {
-            let answered = answers.into_iter().map(|(status, body)| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let request = request(&mut stream);
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-                );
-                stream.write_all([head, body].concat().as_bytes()).unwrap();
-                request
-            });
-            answered.collect()
-        });
-        Self { url, asked }
-    }
-
-    /// The requests, after all of the answers are given.
-    fn asked(self) -> Vec<String> {
-        self.asked.join().unwrap()
-    }
-}
-
-/// Head and body of a request.
-fn request(stream: &mut TcpStream) -> String {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let mut seen = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_lowercase();
-            let length = head.split_once("content-length: ").unwrap().1;
-            let length = length.lines().next().unwrap().parse().unwrap();
-            if body.len() >= length {
-                return text;
-            }
-        }
-        let mut more = [0; 4096];
-        let count = stream.read(&mut more).unwrap();
-        assert!(count > 0, "the request ends early");
-        seen.extend_from_slice(&more[..count]);
-    }
-}
-
-fn answer(id: &str) -> (u16, String) {
+/// What STS says when it gives a role.
+fn answer(id: &str) -> Deed {
     let body = format!(
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
          <Credentials><AccessKeyId>{id}</AccessKeyId><SecretAccessKey>XYZZY</SecretAccessKey>\
          <SessionToken>T0KEN</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
          </AssumeRoleResult></AssumeRoleResponse>"
     );
-    (200, body)
+    reply(200, &body)
 }
