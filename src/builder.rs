@@ -14,7 +14,7 @@ use crate::credentials::{
 use crate::error::{Error, OptionName};
 use crate::protocol::{Backoff, RetryPolicy};
 use crate::runtime::{Runtime, Tokio};
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 use crate::wire::RootCertificates;
 use crate::wire::{Endpoint, Network, Proxies, Service, Transport, Variant, check_region};
 
@@ -41,7 +41,7 @@ pub struct ClientBuilder {
     fips: Option<bool>,
     dual_stack: Option<bool>,
     credentials: Option<Given>,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     roots: Option<RootCertificates>,
     attempt_timeout: Duration,
     connect_timeout: Duration,
@@ -71,7 +71,7 @@ impl ClientBuilder {
             fips: None,
             dual_stack: None,
             credentials: None,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "__tls")]
             roots: None,
             attempt_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
@@ -195,7 +195,7 @@ impl ClientBuilder {
 
     /// Who may vouch for the server, in place of the root certificates that the program is built
     /// with, and of `AWS_CA_BUNDLE`.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     pub fn root_certificates(mut self, roots: RootCertificates) -> Self {
         self.roots = Some(roots);
         self
@@ -287,7 +287,7 @@ impl ClientBuilder {
         let network = Network::new(
             runtime.clone(),
             connect_timeout,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "__tls")]
             self.roots,
             Proxies::from_environment(&lookup)
                 .map_err(|problem| Error::invalid_option(OptionName::Proxy, problem))?,
@@ -345,7 +345,7 @@ impl ClientBuilder {
                 None => None,
             };
         }
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "__tls")]
         let bundle = set("AWS_CA_BUNDLE");
         #[cfg(feature = "credentials-profile")]
         {
@@ -356,9 +356,9 @@ impl ClientBuilder {
             self.fips = self.fips.or(profile.fips);
             self.dual_stack = self.dual_stack.or(profile.dual_stack);
         }
-        #[cfg(all(feature = "tls", feature = "credentials-profile"))]
+        #[cfg(all(feature = "__tls", feature = "credentials-profile"))]
         let bundle = bundle.or(profile.ca_bundle);
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "__tls")]
         if let (None, Some(path)) = (&self.roots, bundle) {
             self.roots = Some(read_roots(&path)?);
         }
@@ -399,7 +399,7 @@ fn switch(set: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<boo
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 fn read_roots(path: &str) -> Result<RootCertificates, Error> {
     let problem = match crate::credentials::read_file(path.as_ref()) {
         Ok(pem) => match RootCertificates::from_pem(pem.as_bytes()) {

@@ -37,7 +37,7 @@ fn place(builder: ClientBuilder) -> String {
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 #[test]
 fn region_and_endpoint_come_from_the_environment_in_the_order_of_the_sdks() {
     let region = ("AWS_REGION", "eu-west-1");
@@ -144,13 +144,13 @@ fn what_is_malformed_is_named() {
             "AWS_MAX_ATTEMPTS is not a number",
         ),
         ("AWS_MAX_ATTEMPTS", "0", "at least one"),
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "__tls")]
         (
             "AWS_CA_BUNDLE",
             "/no/such/file",
             "/no/such/file: cannot be read",
         ),
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "__tls")]
         (
             "AWS_CA_BUNDLE",
             concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),

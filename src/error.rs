@@ -66,7 +66,7 @@ pub(crate) enum OptionName {
     ConnectTimeout,
     Backoff,
     MaxAttempts,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     RootCertificates,
     Proxy,
 }
@@ -90,7 +90,7 @@ impl fmt::Display for OptionName {
             Self::ConnectTimeout => "connect timeout",
             Self::Backoff => "backoff",
             Self::MaxAttempts => "max attempts",
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "__tls")]
             Self::RootCertificates => "root certificates",
             Self::Proxy => "proxy",
         })

@@ -35,6 +35,20 @@
 //! The README shows table layout, permissions and the way from dyno; DESIGN.md says why it is
 //! built as it is.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(all(
+    any(feature = "webpki-roots", feature = "native-roots"),
+    not(feature = "__tls")
+))]
+compile_error!(
+    "dynolock: the features `webpki-roots` and `native-roots` say whom TLS believes, and there is \
+     no TLS: add `ring` or `aws-lc-rs`"
+);
+#[cfg(all(feature = "__tls", not(any(feature = "ring", feature = "aws-lc-rs"))))]
+compile_error!("dynolock: the feature `__tls` is not for users: choose `ring` or `aws-lc-rs`");
+
 mod acquire;
 mod builder;
 mod client;
@@ -67,7 +81,7 @@ pub use options::{
 };
 pub use protocol::{Holder, Lost};
 pub use wire::{AttributeValue, InvalidValue, Item, Number, Set};
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 pub use wire::{InvalidRoots, RootCertificates};
 
 /// The example of the README runs.

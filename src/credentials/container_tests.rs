@@ -177,7 +177,7 @@ fn in_the_clear_only_from_nearby() {
     }
     // By TLS from anywhere, where there is TLS.
     let anywhere = from(&[(FULL, "https://credentials.example:8443/get")]);
-    assert_eq!(anywhere.is_ok(), cfg!(feature = "tls"));
+    assert_eq!(anywhere.is_ok(), cfg!(feature = "__tls"));
 }
 
 #[test]

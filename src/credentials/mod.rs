@@ -18,7 +18,7 @@ mod document;
 mod environment;
 mod fetch;
 #[cfg(any(
-    feature = "tls",
+    feature = "__tls",
     feature = "credentials-container",
     feature = "credentials-web-identity",
     feature = "credentials-profile"
@@ -51,7 +51,7 @@ use std::time::SystemTime;
 
 pub(crate) use cache::Cached;
 pub(crate) use chain::{Setting, default_source};
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 pub(crate) use file::read_now as read_file;
 pub use fixed::FixedCredentials;
 #[cfg(feature = "credentials-profile")]

@@ -210,6 +210,7 @@ pub(crate) fn presentable(text: &str, secret: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "each source needs a part of it")]
 pub(super) mod scripted;
 
 #[cfg(test)]

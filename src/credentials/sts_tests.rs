@@ -196,14 +196,14 @@ fn the_endpoint_is_that_of_the_variable_or_of_the_region() {
         (&[STS, ALL, (IGNORE, "TRUE")], of_region),
     ] {
         let sts = from(set, REGION);
-        match (host == of_region, cfg!(feature = "tls")) {
+        match (host == of_region, cfg!(feature = "__tls")) {
             (true, false) => assert!(sts.target.unwrap_err().contains(of_region)),
             _ => assert_eq!(format!("{:?}", sts.target.unwrap().remote), host),
         }
     }
 }
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 #[test]
 fn fips_and_dual_stack_have_endpoints_of_their_own() {
     let variant = Variant {

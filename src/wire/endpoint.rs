@@ -265,7 +265,7 @@ pub(crate) struct InvalidEndpoint {
 
 impl InvalidEndpoint {
     /// An endpoint is good, but this build cannot speak TLS.
-    #[cfg(not(feature = "tls"))]
+    #[cfg(not(feature = "__tls"))]
     pub(crate) fn without_tls(endpoint: &Endpoint) -> Self {
         Self {
             what: "endpoint",
@@ -276,7 +276,7 @@ impl InvalidEndpoint {
     }
 
     /// An endpoint is good, but nobody can vouch for it.
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     pub(crate) fn unverifiable(endpoint: &Endpoint, problem: &'static str) -> Self {
         Self {
             what: "endpoint",

@@ -17,7 +17,7 @@ pub(crate) use endpoint::{Endpoint, InvalidEndpoint, Service, Variant, check_reg
 pub(crate) use expression::{Placeholder, Placeholders};
 pub(crate) use http::Network;
 pub(crate) use http::Proxies;
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 pub use http::{InvalidRoots, RootCertificates};
 pub(crate) use operation::{Action, Returns, Write};
 pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};

@@ -45,7 +45,7 @@ pub(super) enum Base {
 /// `role_arn` with `source_profile` or `credential_source`; IAM Identity Center (which is an
 /// error here, unless there is a `credential_process`); keys; `credential_process`;
 /// `credential_source`. In a profile that another names as its source, keys come first of all.
-/// That is the order of the AWS CLI, botocore and the SDK for Go; those for Rust and Java take
+/// That is the order of the AWS CLI and botocore; the SDK for Rust takes
 /// `credential_process` before keys.
 /// [Precedence](https://docs.aws.amazon.com/cli/latest/userguide/cli-chap-configure.html#configure-precedence),
 /// [assume role](https://docs.aws.amazon.com/sdkref/latest/guide/feature-assume-role-credentials.html)

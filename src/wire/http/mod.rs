@@ -1,10 +1,10 @@
 //! HTTP/1.1 connections to one endpoint: the only place that knows how they are made.
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 mod cryptography;
 mod network;
 mod proxy;
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 mod tls;
 
 use std::error::Error;
@@ -23,7 +23,7 @@ use hyper::client::conn::http1;
 pub(crate) use self::network::Network;
 use self::network::Route;
 pub(crate) use self::proxy::Proxies;
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 pub use self::tls::{InvalidRoots, RootCertificates};
 use super::{SendError, Transport};
 use crate::clock::Moment;

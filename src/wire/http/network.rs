@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::super::{Endpoint, InvalidEndpoint, Transport};
 use super::proxy::{Proxies, Proxy};
-#[cfg(feature = "tls")]
+#[cfg(feature = "__tls")]
 use super::tls::{RootCertificates, Tls, TlsTo};
 use super::{HttpTransport, reason};
 use crate::runtime::Runtime;
@@ -26,7 +26,7 @@ pub(crate) struct Network {
 struct Shared {
     runtime: Arc<dyn Runtime>,
     connect_timeout: Duration,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     tls: Tls,
     proxies: Proxies,
 }
@@ -34,7 +34,7 @@ struct Shared {
 /// The way to one endpoint. It shows as the endpoint's URL.
 pub(super) struct Route {
     uri: Uri,
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "__tls")]
     tls: Option<TlsTo>,
     proxy: Option<Proxy>,
 }
@@ -52,14 +52,14 @@ impl Network {
     pub(crate) fn new(
         runtime: Arc<dyn Runtime>,
         connect_timeout: Duration,
-        #[cfg(feature = "tls")] roots: Option<RootCertificates>,
+        #[cfg(feature = "__tls")] roots: Option<RootCertificates>,
         proxies: Proxies,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 runtime,
                 connect_timeout,
-                #[cfg(feature = "tls")]
+                #[cfg(feature = "__tls")]
                 tls: Tls::new(roots),
                 proxies,
             }),
@@ -72,7 +72,7 @@ impl Network {
         Self::new(
             runtime,
             connect_timeout,
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "__tls")]
             None,
             Proxies::default(),
         )
@@ -96,12 +96,12 @@ impl Network {
 
     pub(super) fn route(&self, endpoint: &Endpoint) -> Result<Route, InvalidEndpoint> {
         let uri = endpoint.uri().clone();
-        #[cfg(not(feature = "tls"))]
+        #[cfg(not(feature = "__tls"))]
         if endpoint.is_tls() {
             return Err(InvalidEndpoint::without_tls(endpoint));
         }
         Ok(Route {
-            #[cfg(feature = "tls")]
+            #[cfg(feature = "__tls")]
             tls: match endpoint.is_tls() {
                 true => Some(self.shared.tls.to(endpoint)?),
                 false => None,
@@ -122,7 +122,7 @@ impl Network {
             Some(proxy) => proxy.connect(tcp, &route.uri).await?,
             None => connect(tcp, &route.uri).await?,
         };
-        #[cfg(feature = "tls")]
+        #[cfg(feature = "__tls")]
         if let Some(tls) = &route.tls {
             return Ok(Box::new(tls.over(tcp).await.map_err(reason)?));
         }

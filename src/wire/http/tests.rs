@@ -542,7 +542,7 @@ fn without_a_runtime_nothing_is_sent() {
     assert!(matches!(sent, Poll::Ready(Err(SendError::NotSent(_)))));
 }
 
-#[cfg(all(feature = "tls", feature = "webpki-roots"))]
+#[cfg(all(feature = "__tls", feature = "webpki-roots"))]
 mod with_tls {
     use super::*;
 
@@ -583,7 +583,7 @@ mod with_tls {
     }
 }
 
-#[cfg(not(feature = "tls"))]
+#[cfg(not(feature = "__tls"))]
 #[test]
 fn without_tls_an_endpoint_that_needs_it_is_an_error() {
     let endpoint = Endpoint::parse("https://db.example").unwrap();
