@@ -14,7 +14,7 @@ mod container;
     feature = "credentials-profile",
     test
 ))]
-mod document;
+pub(crate) mod document;
 mod environment;
 mod fetch;
 #[cfg(any(
@@ -30,7 +30,7 @@ mod imds;
 #[cfg(feature = "credentials-process")]
 mod process;
 #[cfg(feature = "credentials-profile")]
-mod profile;
+pub(crate) mod profile;
 mod provided;
 #[cfg(any(
     feature = "credentials-container",
@@ -296,8 +296,10 @@ impl CredentialsError {
     }
 
     fn of(trouble: Trouble, source: impl Into<String>, reason: impl Into<String>) -> Self {
+        // What files, variables and servers say is repeated in it.
+        let one_line = |text: String| text.replace(char::is_control, " ").into();
         Self {
-            tried: vec![(source.into().into(), reason.into().into())],
+            tried: vec![(one_line(source.into()), one_line(reason.into()))],
             trouble,
         }
     }
@@ -371,6 +373,12 @@ mod tests {
         }
         assert_eq!(bare().expiry(), None);
         assert_eq!(bare().as_aws().session_token(), None);
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        let error = CredentialsError::broken("a\nb", "two\r\nlines\u{1b}[0m");
+        assert_eq!(error.to_string(), "no credentials: a b (two  lines [0m)");
     }
 
     #[test]

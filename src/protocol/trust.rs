@@ -8,6 +8,9 @@ use crate::clock::{Moment, Monotonic, Wall, nanos};
 const READING_NOISE: Duration = Duration::from_millis(50);
 /// The resolution of the `Date` header.
 const SECOND: i128 = 1_000_000_000;
+/// The year 2200. A later `Date` is a mistake: an expiry that counts from it would soon be the
+/// largest there is, and each renewal must write a larger one.
+const LATEST_DATE: i64 = 7_258_118_400;
 /// Signatures are dated by the server's clock once ours is this far off; AWS allows 5 minutes.
 const SIGNING_TOLERANCE: i128 = 60 * SECOND;
 
@@ -49,6 +52,9 @@ impl ClockTrust {
 
     /// Takes note of an answer's `Date` (Unix seconds).
     pub(crate) fn observe(&mut self, sent: Moment, arrived: Moment, date: i64, skew: Duration) {
+        if date >= LATEST_DATE {
+            return;
+        }
         self.server = Some(ServerTime {
             sent: sent.mono,
             arrived: arrived.mono,
@@ -177,6 +183,15 @@ mod tests {
             trust.observe(at(0, wall - 200), at(200, wall), NOON, SKEW);
             assert_eq!(trust.is_doubtful(at(200, wall), SKEW), doubtful, "{wall}");
         }
+    }
+
+    #[test]
+    fn a_date_that_no_server_can_have_is_passed_over() {
+        let mut trust = ClockTrust::new(at(0, 0));
+        trust.observe(at(0, 0), at(0, 0), 253_402_300_799, SKEW);
+        assert!(!trust.is_doubtful(at(0, 0), SKEW));
+        assert_eq!(trust.expiry_base(at(0, 0)), at(0, 0).wall);
+        assert_eq!(trust.signing_time(at(0, 0)), at(0, 0).wall);
     }
 
     #[test]

@@ -340,7 +340,13 @@ impl<'de> Visitor<'de> for ItemUnder {
 
 /// An answer that ought to be readable and is not.
 fn unreadable(answer: &Response<Bytes>, error: &serde_json::Error) -> Failure {
-    bad_answer(answer, &["an unreadable answer: ", &error.to_string()])
+    // What was found is named before what was expected, and may be content of the item.
+    let text = error.to_string();
+    let expected = text.rfind(", expected ").and_then(|at| text.get(at + 2..));
+    bad_answer(
+        answer,
+        &["an unreadable answer: ", expected.unwrap_or(&text)],
+    )
 }
 
 /// An answer that DynamoDB has not given.

@@ -447,6 +447,21 @@ fn a_checksum_that_fits_is_good_and_any_other_makes_the_outcome_unknown() {
 }
 
 #[test]
+fn an_unreadable_answer_does_not_quote_the_item() {
+    for body in [
+        r#"{"Attributes":"XYZZY"}"#,
+        r#"{"Attributes":{"a":"XYZZY"}}"#,
+        r#"{"Attributes":{"a":{"XYZZY":"x"}}}"#,
+        r#"{"Attributes":{"a":{"N":"XYZZY"}}}"#,
+        r#"{"Attributes":{"a":{"B":"XYZZY, expected !"}}}"#,
+    ] {
+        let (form, _, _, message) = short(&answer(200, body));
+        assert_eq!(form, "unknown", "{body}");
+        assert!(!message.contains("XYZZY"), "{body}: {message}");
+    }
+}
+
+#[test]
 fn a_success_must_be_json_as_it_is() {
     for good in [
         "application/x-amz-json-1.0",
