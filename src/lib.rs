@@ -55,6 +55,9 @@ mod client;
 mod clock;
 pub mod credentials;
 mod error;
+#[cfg(any(test, feature = "__internals"))]
+#[doc(hidden)]
+pub mod internals;
 mod key;
 mod lease;
 mod lock;
