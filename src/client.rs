@@ -373,3 +373,7 @@ impl Drop for Running {
         self.0.background.send_modify(|running| *running -= 1);
     }
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -38,7 +38,11 @@ impl WebIdentity {
         let (token_file, arn) = match (set(TOKEN_FILE), set(ROLE)) {
             (Some(file), Some(arn)) => (file, arn),
             (Some(_), None) => return Err(broken(TOKEN_FILE, &but_not(ROLE))),
-            (None, Some(_)) => return Err(broken(ROLE, &but_not(TOKEN_FILE))),
+            // A role alone may be meant for another tool.
+            (None, Some(_)) => {
+                let problem = [ROLE, " is set but ", TOKEN_FILE, " is not"].concat();
+                return Err(CredentialsError::new(SOURCE, problem));
+            }
             (None, None) => {
                 let problem = [TOKEN_FILE, " and ", ROLE, " are not set"].concat();
                 return Err(CredentialsError::new(SOURCE, problem));

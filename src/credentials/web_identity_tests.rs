@@ -56,7 +56,7 @@ async fn the_token_file_is_read_anew_at_each_fetch() {
 }
 
 #[test]
-fn without_both_variables_it_is_absent_and_with_one_broken() {
+fn without_a_token_file_it_is_absent_and_without_a_role_broken() {
     let neither = "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not set";
     let no_role = "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not";
     let no_file = "AWS_ROLE_ARN is set but AWS_WEB_IDENTITY_TOKEN_FILE is not";
@@ -66,7 +66,7 @@ fn without_both_variables_it_is_absent_and_with_one_broken() {
         (&[(SESSION, "XYZZY")], Absent, neither),
         (&[(TOKEN_FILE, "/XYZZY")], Broken, no_role),
         (&[(TOKEN_FILE, "/XYZZY"), (ROLE, "")], Broken, no_role),
-        (&[(ROLE, "XYZZY")], Broken, no_file),
+        (&[(ROLE, "XYZZY")], Absent, no_file),
     ] {
         let shown = format!("no credentials: web identity ({problem})");
         assert_eq!(refusal(set), (trouble, shown));

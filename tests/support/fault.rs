@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -40,6 +41,8 @@ pub enum Fault {
     Rewrite(Box<dyn FnOnce(&mut Answer) + Send>),
     /// Answers 200 and a body without end.
     Endless,
+    /// Forwards it, and brings the answer byte by byte, each with a pause before it.
+    Trickle(Duration),
 }
 
 /// Which answer to a doubled request comes back.

@@ -320,6 +320,13 @@ async fn answer(
             return Ok(After::Close);
         }
         Fault::Endless => return endless(client).await,
+        Fault::Trickle(pause) => {
+            for byte in shared.forward(index).await.message().bytes() {
+                tokio::time::sleep(pause).await;
+                client.write_all(&[byte]).await?;
+            }
+            return Ok(After::Close);
+        }
     };
     client.write_all(&answer.message().bytes()).await?;
     Ok(After::NextRequest)

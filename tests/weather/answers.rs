@@ -140,6 +140,17 @@ async fn an_endless_answer_is_cut_off_by_its_size() {
     assert_eq!(scene.proxy.count(Step::Acquire), 3);
 }
 
+/// Bytes keep coming, and the answer does not: the time for an attempt is for all of it.
+#[tokio::test]
+async fn an_answer_that_trickles_is_given_up_in_time() {
+    let scene = Scene::new().await;
+    scene.proxy.next([Fault::Trickle(ms(1000))]);
+    let lock = scene.lock(&scene.hasty_client(), "a");
+    let lease = soon(lock.acquire()).await.expect("recovered");
+    scene.assert_holds("a", &lease, "by the second try").await;
+    assert_eq!(scene.proxy.steps(), [Step::Acquire, Step::Acquire]);
+}
+
 #[tokio::test]
 async fn a_lost_answer_to_an_acquire_is_recovered_with_one_increment() {
     let scene = Scene::new().await;
