@@ -96,6 +96,10 @@ pub(crate) enum SignError {
 }
 
 #[cfg(test)]
+#[path = "sign_published_tests.rs"]
+mod published_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
