@@ -75,7 +75,7 @@ async fn credentials_that_expire_while_waiting_are_replaced() {
         _ => Fault::Pass,
     });
     let lock = scene.lock(&client, "a").retry_interval(ms(10));
-    let waiting = tokio::spawn(async move { lock.acquire().await });
+    let waiting = crate::scene::spawn(async move { lock.acquire().await });
     crate::scene::until(|| source.told.lock().expect("no panic").len() == 1).await;
     soon(rival.release()).await.expect("ours");
     let lease = soon(waiting).await.expect("no panic").expect("released");
