@@ -32,6 +32,27 @@ use crate::wire::{Endpoint, Network, Proxies, Service, Transport, Variant, check
 ///     .build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// With everything that can be said about the way to DynamoDB:
+///
+/// ```
+/// # #[cfg(feature = "__tls")] {
+/// # use std::time::Duration;
+/// # use dynolock::{Client, credentials::{Credentials, FixedCredentials}};
+/// let keys = Credentials::new("AKIDEXAMPLE", "secret")?;
+/// let client = Client::builder()
+///     .region("eu-west-1")
+///     .fips_endpoint(true) // dynamodb-fips.eu-west-1.api.aws
+///     .dual_stack_endpoint(true)
+///     .credentials_source(FixedCredentials::new(keys))
+///     .connect_timeout(Duration::from_millis(800))
+///     .max_attempts(5)
+///     .backoff(Duration::from_millis(50), Duration::from_secs(2))
+///     .build()?;
+/// assert!(format!("{client:?}").contains("https://dynamodb-fips.eu-west-1.api.aws/"));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct ClientBuilder {
     environment: Option<Lookup>,
@@ -123,6 +144,12 @@ impl ClientBuilder {
 
     /// The profile in the shared config and credentials files, in place of `AWS_PROFILE`, and
     /// before access keys in environment variables. Needs [`environment`](Self::environment).
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), dynolock::Error> {
+    /// let client = dynolock::Client::builder().environment().profile("work").build()?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "credentials-profile")]
     pub fn profile(mut self, name: impl Into<String>) -> Self {
         self.profile = Some(name.into());

@@ -302,7 +302,12 @@ impl Shared {
     }
 
     fn note_failure(&self, failure: &Failure, unknown: bool) {
-        self.runtime.note(Event::AttemptFailed { failure, unknown });
+        self.runtime.note(Event::AttemptFailed {
+            kind: &failure.kind,
+            code: failure.code.as_deref(),
+            request_id: failure.request_id.as_deref(),
+            unknown,
+        });
     }
 
     /// How long to wait after `failures` failures in a row; see [`RetryPolicy::pause`].

@@ -2,14 +2,13 @@
 //!
 //! One trait, so that the simulation can run the same client code on virtual time.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::task::Poll;
 
 use crate::clock::{Moment, Monotonic, SystemClock};
-use crate::protocol::Lost;
-use crate::wire::Failure;
 
 /// A future on the heap.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -38,17 +37,14 @@ pub(crate) trait Runtime: Send + Sync + 'static {
 }
 
 /// What an onlooker may want to know. No secret, no key and no content of an item is in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[cfg_attr(
     not(feature = "tracing"),
     allow(dead_code, reason = "only `tracing` asks for the details")
 )]
 pub(crate) enum Event<'a> {
     /// Another holds the lock; there will be another attempt.
-    Waiting {
-        table: &'a str,
-        version: &'a str,
-    },
+    Waiting { table: &'a str, version: &'a str },
     /// The lock is ours.
     Acquired {
         table: &'a str,
@@ -70,16 +66,17 @@ pub(crate) enum Event<'a> {
         recovered: bool,
     },
     /// What an abandoned acquisition had locked was given back.
-    CleanedUp {
-        version: &'a str,
-    },
+    CleanedUp { version: &'a str },
     Lost {
         version: &'a str,
-        why: &'a Lost,
+        why: &'a (dyn fmt::Display + Sync),
     },
     /// An attempt failed; whoever made it decides whether there is another.
     AttemptFailed {
-        failure: &'a Failure,
+        kind: &'a (dyn fmt::Debug + Sync),
+        /// DynamoDB's name for it. What else it says may quote the item.
+        code: Option<&'a str>,
+        request_id: Option<&'a str>,
         /// Whether it may have been applied all the same.
         unknown: bool,
     },

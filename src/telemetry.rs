@@ -26,11 +26,16 @@ pub(crate) fn emit(event: Event<'_>) {
             debug!(target: "dynolock", version, "an abandoned acquisition is cleaned up");
         }
         Event::Lost { version, why } => warn!(target: "dynolock", version, %why, "lost"),
-        Event::AttemptFailed { failure, unknown } => debug!(
+        Event::AttemptFailed {
+            kind,
+            code,
+            request_id,
+            unknown,
+        } => debug!(
             target: "dynolock",
-            kind = ?failure.kind,
-            code = failure.code.as_deref(),
-            request_id = failure.request_id.as_deref(),
+            ?kind,
+            code,
+            request_id,
             unknown,
             "an attempt failed",
         ),
@@ -54,7 +59,7 @@ mod tests {
 
     use super::*;
     use crate::protocol::Lost;
-    use crate::wire::{Failure, FailureKind};
+    use crate::wire::FailureKind;
 
     /// Writes down what it is told.
     struct Listener(Arc<Mutex<Vec<String>>>);
@@ -106,8 +111,6 @@ mod tests {
 
     #[test]
     fn events_have_a_level_and_fields() {
-        let mut failure = Failure::of(FailureKind::Validation, "the key XYZZY is not valid");
-        failure.code = Some("ValidationException".into());
         for (event, expected) in [
             (
                 Event::Acquired {
@@ -127,7 +130,9 @@ mod tests {
             ),
             (
                 Event::AttemptFailed {
-                    failure: &failure,
+                    kind: &FailureKind::Validation,
+                    code: Some("ValidationException"),
+                    request_id: None,
                     unknown: false,
                 },
                 "debug message=an attempt failed kind=Validation code=\"ValidationException\"",
@@ -139,8 +144,6 @@ mod tests {
         ] {
             let line = told(event);
             assert!(line.starts_with(expected), "{line}");
-            // DynamoDB's message may quote the item.
-            assert!(!line.contains("XYZZY"), "{line}");
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::CredentialsError;
 use crate::runtime::{First, Runtime, race};
-use crate::wire::{Endpoint, Network, SendError, Transport};
+use crate::wire::{Endpoint, Network, SendError, Transport, printable};
 
 /// How often a server is asked that does not answer, or says that it cannot now.
 const ATTEMPTS: u32 = 3;
@@ -198,15 +198,7 @@ pub(crate) fn presentable(text: &str, secret: &str) -> String {
             text = before;
         }
     }
-    let mut shown = String::new();
-    for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
-        if shown.len() + c.len_utf8() > LONGEST_SHOWN {
-            break;
-        }
-        shown.push(c);
-    }
-    shown
+    printable(text, LONGEST_SHOWN).into()
 }
 
 #[cfg(test)]

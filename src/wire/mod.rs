@@ -20,6 +20,13 @@ pub(crate) use http::Proxies;
 #[cfg(feature = "__tls")]
 pub use http::{InvalidRoots, RootCertificates};
 pub(crate) use operation::{Action, Returns, Write};
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-imds",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile"
+))]
+pub(crate) use response::printable;
 pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};
 pub(crate) use sign::sign;
 pub use value::{AttributeValue, InvalidValue, Item, Number, Set};

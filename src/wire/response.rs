@@ -411,7 +411,7 @@ const LONGEST_MESSAGE: usize = 1024;
 const LONGEST_NAME: usize = 128;
 
 /// The text without control characters, and cut off at `longest` bytes.
-fn printable(text: &str, longest: usize) -> Box<str> {
+pub(crate) fn printable(text: &str, longest: usize) -> Box<str> {
     let mut kept = String::new();
     for c in text.chars() {
         let c = if c.is_control() { ' ' } else { c };
