@@ -90,14 +90,14 @@ impl Acquisition {
             match self.attempt().await? {
                 Verdict::Acquired(acquired) => {
                     self.must_give_back = true;
-                    self.client.runtime.note(Event::Acquired {
-                        table: &self.terms.table,
-                        version: self.machine.version(),
-                        fence: acquired.lease.fence(),
-                        recovered: acquired.recovered,
-                    });
                     if let Some(acquired) = self.refresh(*acquired).await? {
                         self.must_give_back = false;
+                        self.client.runtime.note(Event::Acquired {
+                            table: &self.terms.table,
+                            version: self.machine.version(),
+                            fence: acquired.lease.fence(),
+                            recovered: acquired.recovered,
+                        });
                         return Ok(Some(self.grant(acquired)));
                     }
                     // Somebody has it by now. What comes is another acquisition.
@@ -128,11 +128,14 @@ impl Acquisition {
             return Err(self.out_of_time());
         }
         let skew = self.terms.max_clock_skew;
-        let credentials = match self.client.credentials().await {
+        let credentials = match self.client.credentials(self.until).await {
             Ok(credentials) => credentials,
             Err(failure) => return Ok(self.told(runtime.now(), Told::NotAttempted(failure))),
         };
         let sent = runtime.now();
+        if sent.mono >= self.until {
+            return Err(self.out_of_time());
+        }
         let (base, doubtful) = {
             let trust = self.client.trust();
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
@@ -188,7 +191,8 @@ impl Acquisition {
                 return Err(self.out_of_time());
             }
             let lease = std::sync::Mutex::new(acquired.lease);
-            let renewed = renew_once(&self.client, &self.terms, &lease, self.terms.lease);
+            let (client, terms) = (&self.client, &self.terms);
+            let renewed = renew_once(client, terms, &lease, terms.lease, self.until);
             let renewed = race(renewed, runtime.sleep_until(self.until)).await;
             acquired.lease = lease
                 .into_inner()
@@ -201,7 +205,8 @@ impl Acquisition {
                     let pace = self.terms.heartbeat;
                     let jitter = &mut self.jitter;
                     let pause = self.client.pause(failures, &failure, pace, jitter);
-                    runtime.sleep_until(runtime.now().mono.plus(pause)).await;
+                    let again = runtime.now().mono.plus(pause);
+                    runtime.sleep_until(again.min(self.until)).await;
                 }
                 First::A(Renewed::Failed(failure)) => return Err(Error::failed(failure)),
                 First::B(()) => return Err(self.out_of_time()),
@@ -274,11 +279,11 @@ impl CleanUp {
         }
         let mut failures = 0;
         while runtime.now().mono < ends {
-            let outcome = match self.client.credentials().await {
+            let outcome = match self.client.credentials(ends).await {
                 Ok(credentials) => {
                     let write = abandon(&self.terms, self.machine.version());
                     let (sent, skew) = (runtime.now(), self.terms.max_clock_skew);
-                    let timeout = self.client.attempt_timeout;
+                    let timeout = self.client.attempt_timeout.min(ends.since(sent.mono));
                     let answer = self.client.send(&write, &credentials, sent, timeout, skew);
                     drop(write);
                     answer.await.outcome
@@ -297,7 +302,8 @@ impl CleanUp {
             failures += 1;
             let (pace, jitter) = (self.terms.retry_interval, &mut self.jitter);
             let pause = self.client.pause(failures, &failure, pace, jitter);
-            runtime.sleep_until(runtime.now().mono.plus(pause)).await;
+            let again = runtime.now().mono.plus(pause);
+            runtime.sleep_until(again.min(ends)).await;
         }
     }
 }

@@ -116,8 +116,9 @@ impl ClientBuilder {
     ///   `proxy`). Attempts: `AWS_MAX_ATTEMPTS`.
     ///
     /// An empty variable is one that is not set. The variables are read once, by
-    /// [`build`](Self::build), which sends nothing; it reads files only for `AWS_CA_BUNDLE` and,
-    /// with the feature `credentials-profile`, the profile.
+    /// [`build`](Self::build), which sends nothing; it reads files only for `AWS_CA_BUNDLE`, with
+    /// the feature `credentials-profile` the profile, and with `native-roots` the certificates of
+    /// the operating system (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where else they are).
     /// [AWS reference](https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html)
     ///
     /// ```no_run
@@ -131,7 +132,11 @@ impl ClientBuilder {
     /// ```
     pub fn environment(self) -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        self.environment_by(|name| std::env::var(name).ok())
+        self.environment_by(|name| {
+            // What is not Unicode becomes something that no value can be, in place of nothing.
+            let value = std::env::var_os(name)?;
+            Some(value.to_string_lossy().into_owned())
+        })
     }
 
     fn environment_by(
@@ -228,9 +233,12 @@ impl ClientBuilder {
         self
     }
 
-    /// How long one attempt may take, from sending to the whole answer. Default 1 s.
+    /// How long one attempt may take: connecting where need be, sending, the whole answer.
+    /// Default 1 s.
     ///
-    /// Under a lease it is a third of the lease at most, so that there is time for another.
+    /// To acquire it is the lease at most, and under a lease a third of it, so that there is time
+    /// for another. A connection that takes longer serves the next attempt. Fetching credentials
+    /// does not count; it has the time that the caller has.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
@@ -285,6 +293,11 @@ impl ClientBuilder {
         };
         if environment.is_some() {
             self.fill_in(&lookup)?;
+        } else if self.profile.is_some() {
+            return Err(Error::invalid_option(
+                OptionName::Profile,
+                "one is named, and the environment, which says where profiles are, is not used",
+            ));
         }
         let retry = self.retry()?;
         let attempt_timeout = timeout(OptionName::AttemptTimeout, self.attempt_timeout)?;
@@ -429,7 +442,7 @@ fn switch(set: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<boo
 #[cfg(feature = "__tls")]
 fn read_roots(path: &str) -> Result<RootCertificates, Error> {
     let problem = match crate::credentials::read_file(path.as_ref()) {
-        Ok(pem) => match RootCertificates::from_pem(pem.as_bytes()) {
+        Ok(pem) => match RootCertificates::from_pem(&pem) {
             Ok(roots) => return Ok(roots),
             Err(invalid) => invalid.to_string(),
         },

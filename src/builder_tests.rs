@@ -199,14 +199,12 @@ fn where_there_is_nothing_every_source_says_why() {
     let variables = [
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ENDPOINT_URL", "http://a:1"),
-        ("AWS_PROFILE", "work"),
     ];
     let text = shown(builder(&variables).build());
     for part in [
         "environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set)",
         "web identity (",
-        "profile (AWS_PROFILE is set, but this program is built without the feature \
-         credentials-profile)",
+        "profile (this program is built without the feature credentials-profile)",
         "container (",
         "instance metadata (this program is built without the feature credentials-imds)",
     ] {
@@ -223,4 +221,116 @@ fn nothing_of_a_builder_or_a_client_shows_a_secret() {
     let builder = with_keys(&variables);
     let shown_builder = format!("{builder:?}");
     assert!(!format!("{shown_builder}{:?}", builder.build().unwrap()).contains("XYZZY"));
+}
+
+#[cfg(feature = "credentials-profile")]
+#[test]
+fn a_profile_without_the_environment_is_a_mistake() {
+    let named = Client::builder().profile("work").region("eu-west-1");
+    let error = named.build().unwrap_err();
+    assert!(error.is_invalid_option(), "{error:?}");
+}
+
+#[cfg(feature = "__tls")]
+#[test]
+fn fips_and_dual_stack_can_be_said_and_come_before_the_environment() {
+    let region = ("AWS_REGION", "eu-west-1");
+    let said = with_keys(&[region, ("AWS_USE_DUALSTACK_ENDPOINT", "true")])
+        .fips_endpoint(true)
+        .dual_stack_endpoint(false);
+    assert_eq!(
+        place(said),
+        "https://dynamodb-fips.eu-west-1.amazonaws.com/ eu-west-1"
+    );
+}
+
+/// By a variable and by the builder, through the whole client.
+#[cfg(feature = "__tls")]
+#[tokio::test(flavor = "multi_thread")]
+async fn roots_of_ones_own_are_believed() {
+    use crate::wire::tls_tests::{Authority, TLS13, answer, serve};
+
+    let authority = Authority::new();
+    let bundle = std::env::temp_dir().join(format!("dynolock-{}.pem", std::process::id()));
+    std::fs::write(&bundle, [b"# \xff\n", authority.pem.as_bytes()].concat()).unwrap();
+    let url = format!("https://{}", serve(authority.good(), &[&TLS13], answer));
+    let by_variable = with_keys(&[
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ENDPOINT_URL", &url),
+        ("AWS_CA_BUNDLE", bundle.to_str().unwrap()),
+    ]);
+    let client = by_variable.build().unwrap();
+    std::fs::remove_file(&bundle).unwrap();
+    client.connect().await.unwrap();
+
+    let roots = |of: &Authority| RootCertificates::from_pem(of.pem.as_bytes()).unwrap();
+    let url = format!("https://{}", serve(authority.good(), &[&TLS13], answer));
+    let variables = [
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_CA_BUNDLE", "/no/such/file"),
+    ];
+    let said = with_keys(&variables)
+        .endpoint_url(url)
+        .root_certificates(roots(&authority));
+    said.build().unwrap().connect().await.unwrap();
+
+    let url = format!("https://{}", serve(authority.good(), &[&TLS13], answer));
+    let stranger = with_keys(&variables)
+        .endpoint_url(url)
+        .root_certificates(roots(&Authority::new()));
+    let error = stranger.build().unwrap().connect().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+type Theirs = aws_credential_types::provider::error::CredentialsError;
+type Provide = fn() -> aws_credential_types::provider::Result;
+
+/// A provider made for the SDKs, that counts how often it is asked.
+#[derive(Debug)]
+struct Provider(Provide, Arc<std::sync::atomic::AtomicUsize>);
+
+impl ProvideCredentials for Provider {
+    fn provide_credentials<'a>(
+        &'a self,
+    ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        aws_credential_types::provider::future::ProvideCredentials::ready((self.0)())
+    }
+}
+
+fn theirs(secret: &str, token: Option<&str>) -> aws_credential_types::Credentials {
+    let token = token.map(str::to_owned);
+    aws_credential_types::Credentials::new("AKID", secret, token, None, "test")
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_once_and_its_failures_are_told_apart() {
+    let asked = Arc::<std::sync::atomic::AtomicUsize>::default();
+    let source = |provide: Provide| {
+        let provided = Provided::new(Provider(provide, asked.clone()));
+        Cached::new(Arc::new(provided), Arc::new(Tokio::new()))
+    };
+    let good = source(|| Ok(theirs("XYZZY", Some("t0ken"))));
+    let expected = Credentials::new("AKID", "XYZZY").and_then(|pair| pair.session_token("t0ken"));
+    for _ in 0..3 {
+        let got = good.credentials().await.unwrap();
+        assert_eq!(Ok(got), expected);
+    }
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let failures: [(Provide, bool, &str); 4] = [
+        (|| Err(Theirs::provider_error("down")), true, "down"),
+        (|| Err(Theirs::not_loaded("not set")), false, "not set"),
+        (|| Err(Theirs::invalid_configuration("half")), false, "half"),
+        (|| Ok(theirs("XY\nZZY", None)), false, "whitespace"),
+    ];
+    for (provide, passing, text) in failures {
+        let error = source(provide).credentials().await.unwrap_err();
+        assert_eq!(error.is_passing(), passing, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!error.to_string().contains("ZZY"), "{error}");
+    }
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::builder::ClientBuilder;
-use crate::clock::Moment;
+use crate::clock::{Moment, Monotonic};
 use crate::credentials::{Credentials, CredentialsSource};
 use crate::error::Error;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
 use crate::queue::Queues;
-use crate::runtime::{BoxFuture, Event, First, Runtime, race};
+use crate::runtime::{BoxFuture, Event, First, Runtime, both, race};
 use crate::wire::{
-    Endpoint, Failure, FailureKind, Outcome, SendError, Transport, Write, outcome, request,
-    server_date, sign,
+    Endpoint, Failure, FailureKind, Outcome, Progress, SendError, Transport, Write, outcome,
+    request, server_date, sign,
 };
 
 /// Versions given up that are remembered, so that they can be taken over at once.
@@ -94,7 +94,8 @@ impl Client {
     /// Opens the connection ahead of the first call, and fetches the credentials.
     ///
     /// Without it the first `acquire` does both. Errors where DynamoDB cannot be reached within
-    /// the connect timeout or no credentials can be had; the client can be used all the same.
+    /// the connect timeout, or where no credentials can be had, for which it waits as long as
+    /// their source needs; the client can be used all the same.
     /// Dropping the future gives the connection up. Call it while a Lambda function initializes:
     ///
     /// ```no_run
@@ -108,10 +109,14 @@ impl Client {
         if !shared.runtime.is_running() {
             return Err(Error::no_runtime());
         }
-        shared.transport.connect().await.map_err(|error| {
+        // A source of ours ends by itself.
+        let patience = shared.runtime.now().mono.plus(Duration::from_secs(3600));
+        let (connected, credentials) =
+            both(shared.transport.connect(), shared.credentials(patience)).await;
+        connected.map_err(|error| {
             Error::failed(Failure::of(FailureKind::Unavailable, error.to_string()))
         })?;
-        shared.credentials().await.map_err(Error::failed)?;
+        credentials.map_err(Error::failed)?;
         Ok(())
     }
 
@@ -197,28 +202,29 @@ impl Shared {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Credentials for one attempt, within the time that one attempt has.
-    pub(crate) async fn credentials(&self) -> Result<Credentials, Failure> {
-        let limit = self.runtime.now().mono.plus(self.attempt_timeout);
-        match race(
-            self.credentials.credentials(),
-            self.runtime.sleep_until(limit),
-        )
-        .await
-        {
-            First::A(Ok(credentials)) => Ok(credentials),
+    /// Credentials, waited for until the caller has no more time.
+    pub(crate) async fn credentials(&self, until: Monotonic) -> Result<Credentials, Failure> {
+        let got = self.credentials.credentials();
+        let failure = match race(got, self.runtime.sleep_until(until)).await {
+            First::A(Ok(credentials)) => return Ok(credentials),
             First::A(Err(error)) => {
                 let kind = match error.is_passing() {
                     true => FailureKind::NoCredentials,
                     false => FailureKind::CredentialsRejected,
                 };
-                Err(Failure::of(kind, error.to_string()))
+                Failure::of(kind, error.to_string())
             }
-            First::B(()) => Err(Failure::of(
-                FailureKind::NoCredentials,
-                "the source of credentials did not answer in time",
-            )),
-        }
+            First::B(()) => {
+                let late = "the source of credentials did not answer in time";
+                let late = match self.credentials.waiting_for() {
+                    Some(waiting) => [late, ": ", &waiting.to_string()].concat(),
+                    None => late.into(),
+                };
+                Failure::of(FailureKind::NoCredentials, late)
+            }
+        };
+        self.note_failure(&failure, false);
+        Err(failure)
     }
 
     /// Signs and sends a write that was made at `sent`.
@@ -240,18 +246,22 @@ impl Shared {
         });
         let (shared, credentials) = (self.clone(), credentials.clone());
         Box::pin(async move {
-            let outcome = match signed {
+            let mut outcome = match signed {
                 Ok(request) => shared.exchange(request, sent, timeout, skew).await,
                 Err(problem) => {
                     let problem = ["the request could not be made: ", &problem].concat();
                     Outcome::NotApplied(Failure::of(FailureKind::Other, problem))
                 }
             };
-            match &outcome {
+            match &mut outcome {
                 Outcome::Applied(_) | Outcome::Refused(_) => shared.budget().succeeded(),
                 Outcome::NotApplied(failure) => {
-                    if failure.kind == FailureKind::CredentialsExpired {
-                        shared.credentials.expired(&credentials);
+                    if failure.blames_credentials()
+                        && !shared.credentials.expired(&credentials)
+                        && failure.kind == FailureKind::CredentialsExpired
+                    {
+                        // There will never be others.
+                        failure.kind = FailureKind::CredentialsRejected;
                     }
                     shared.note_failure(failure, false);
                 }
@@ -266,23 +276,33 @@ impl Shared {
 
     async fn exchange(
         &self,
-        request: http::Request<bytes::Bytes>,
+        mut request: http::Request<bytes::Bytes>,
         sent: Moment,
         timeout: Duration,
         skew: Duration,
     ) -> Outcome {
         let limit = self.runtime.sleep_until(sent.mono.plus(timeout));
+        let progress = Progress::default();
+        request.extensions_mut().insert(progress.clone());
         match race(self.transport.send(request), limit).await {
             First::A(Ok(answer)) => {
                 let arrived = self.runtime.now();
-                if let Some(date) = server_date(&answer) {
+                let outcome = outcome(&answer);
+                // A damaged answer does not tell the time either.
+                let is_damaged =
+                    matches!(&outcome, Outcome::Unknown(it) if it.kind == FailureKind::BadAnswer);
+                if !is_damaged && let Some(date) = server_date(&answer) {
                     self.compare_clocks(sent, arrived, date, skew);
                 }
-                outcome(&answer)
+                outcome
             }
             First::A(Err(error)) => error.into(),
             First::B(()) => {
                 let limit = timeout.as_millis().to_string();
+                if progress.is_connecting() {
+                    let problem = ["no connection within ", &limit, " ms"].concat();
+                    return SendError::NotSent(problem).into();
+                }
                 SendError::NoAnswer(["within ", &limit, " ms"].concat()).into()
             }
         }

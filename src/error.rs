@@ -66,6 +66,7 @@ pub(crate) enum OptionName {
     ConnectTimeout,
     Backoff,
     MaxAttempts,
+    Profile,
     #[cfg(feature = "__tls")]
     RootCertificates,
     Proxy,
@@ -90,6 +91,7 @@ impl fmt::Display for OptionName {
             Self::ConnectTimeout => "connect timeout",
             Self::Backoff => "backoff",
             Self::MaxAttempts => "max attempts",
+            Self::Profile => "profile",
             #[cfg(feature = "__tls")]
             Self::RootCertificates => "root certificates",
             Self::Proxy => "proxy",

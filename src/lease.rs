@@ -343,7 +343,8 @@ impl Core {
                     return Err(lost);
                 }
                 let duration = extended.unwrap_or_else(|| self.state().duration());
-                renew_once(&self.client, &self.terms, &self.state, duration).await
+                let ends = self.ends();
+                renew_once(&self.client, &self.terms, &self.state, duration, ends).await
             };
             if let Some(lost) = self.lost(self.client.runtime.now()) {
                 return Err(lost);
@@ -365,6 +366,12 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// When the lease ends unless it is renewed.
+    fn ends(&self) -> Monotonic {
+        let now = self.client.runtime.now();
+        now.mono.plus(self.state().remaining(now))
     }
 
     /// How long to wait after failures. Whoever wants more patience than the lease has gets a
@@ -392,7 +399,8 @@ impl Core {
                     return;
                 }
                 let duration = self.state().duration();
-                renew_once(&self.client, &self.terms, &self.state, duration).await
+                let ends = self.ends();
+                renew_once(&self.client, &self.terms, &self.state, duration, ends).await
             };
             let now = self.client.runtime.now();
             match renewed {
@@ -470,7 +478,12 @@ impl Core {
                     runtime.note(Event::Released { version, recovered });
                     return Ok(());
                 }
-                Released::Lost(lost) => return Err(lost.into()),
+                Released::Lost(lost) => {
+                    let version = &self.version;
+                    let why = &lost;
+                    runtime.note(Event::Lost { version, why });
+                    return Err(lost.into());
+                }
                 Released::Failed(failure) => failure,
             };
             if let Some(lost) = lost_before {
@@ -490,7 +503,10 @@ impl Core {
     }
 
     async fn release_once(&self) -> Released {
-        let credentials = match self.client.credentials().await {
+        // A lease that is over is given back all the same, in the time of one attempt.
+        let now = self.client.runtime.now().mono;
+        let until = self.ends().max(now.plus(self.attempt_timeout()));
+        let credentials = match self.client.credentials(until).await {
             Ok(credentials) => credentials,
             Err(failure) => return Released::Failed(failure),
         };
@@ -534,7 +550,7 @@ impl Life for Core {
     }
 }
 
-/// One renewal and its answer. The caller sees to it that nothing else is being written.
+/// One renewal and its answer; none is begun from `until` on. The caller sees to it that nothing else is being written.
 ///
 /// Dropping the future leaves the outcome open, as the state knows.
 pub(crate) async fn renew_once(
@@ -542,13 +558,18 @@ pub(crate) async fn renew_once(
     terms: &Terms,
     state: &Mutex<protocol::Lease>,
     duration: Duration,
+    until: Monotonic,
 ) -> Renewed {
-    let credentials = match client.credentials().await {
+    let credentials = match client.credentials(until).await {
         Ok(credentials) => credentials,
         Err(failure) => return Renewed::Failed(failure),
     };
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let sent = client.runtime.now();
+    if sent.mono >= until {
+        let late = "the credentials came when it was too late to renew";
+        return Renewed::Failed(Failure::of(FailureKind::NoCredentials, late));
+    }
     let base = client.trust().expiry_base(sent);
     let answer = {
         let mut state = lock();

@@ -93,8 +93,12 @@ impl Queues {
         // From here on the place is held, and left by dropping the turn, had or not.
         let turn = {
             let mut slots = self.slots();
-            let slot = slots.get_mut(lock)?;
             let ticket = self.ticket();
+            let Some(slot) = slots.get_mut(lock) else {
+                // Left since the look before.
+                slots.insert(lock.to_owned(), Slot::occupied(ticket, until));
+                return Some(self.turn(lock, ticket));
+            };
             slot.waiting.push_back(Waiting {
                 ticket,
                 until,

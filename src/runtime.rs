@@ -163,6 +163,32 @@ pub(crate) enum First<A, B> {
     B(B),
 }
 
+/// Waits for both.
+pub(crate) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut from_a, mut from_b) = (None, None);
+    poll_fn(|cx| {
+        if from_a.is_none()
+            && let Poll::Ready(done) = a.as_mut().poll(cx)
+        {
+            from_a = Some(done);
+        }
+        if from_b.is_none()
+            && let Poll::Ready(done) = b.as_mut().poll(cx)
+        {
+            from_b = Some(done);
+        }
+        match (from_a.take(), from_b.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (from_a, from_b) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
 /// Waits for either; `a` where both are ready. The other is dropped.
 pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
     let (mut a, mut b) = (pin!(a), pin!(b));

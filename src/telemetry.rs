@@ -42,8 +42,8 @@ pub(crate) fn emit(event: Event<'_>) {
         Event::ClockOff { by_seconds } => warn!(
             target: "dynolock",
             by_seconds,
-            "DynamoDB's clock is ahead of ours by so much; its time is used for signatures, and \
-             locks are not taken over by their expiry",
+            "DynamoDB's clock is ahead of ours by so much: locks are not taken over by their expiry, \
+             and past a minute its time is used for signatures",
         ),
     }
 }

@@ -9,11 +9,14 @@ use tokio::sync::watch;
 use super::fetch::Fetch;
 use super::{Credentials, CredentialsError, CredentialsFuture, CredentialsSource};
 use crate::clock::{Moment, Monotonic, Wall};
-use crate::runtime::Runtime;
+use crate::runtime::{First, Runtime, race};
 
 /// How long before their end credentials are fetched anew, and by how much that varies.
 const AHEAD: Duration = Duration::from_secs(300);
 const AHEAD_JITTER: Duration = Duration::from_secs(60);
+
+/// Keys without an end are looked at again now and then: files are rotated by hand as well.
+const WITHOUT_END: Duration = Duration::from_secs(900);
 
 /// The pause after a fetch while there are credentials to work with.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -21,13 +24,16 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The pause after a fetch that left nothing to work with.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
+/// No source needs longer: a process may take a minute, and has roles behind it perhaps.
+const LONGEST_FETCH: Duration = Duration::from_secs(180);
+
 /// Keeps what a source gave, and asks it again five to six minutes before the end (or when two
 /// thirds of a shorter life are over).
 ///
 /// One fetch runs at a time, in a task of its own: no caller waits for it while the old
 /// credentials are good, its failure does then not matter, and dropping a caller does not stop it.
-/// Credentials that are past their end when they arrive are given out all the same: the clock here
-/// may be wrong, and AWS knows.
+/// Credentials that are past their end are given out where they came like that, or while the
+/// source cannot be asked: the clock here may be wrong, and AWS knows.
 pub(crate) struct Cached {
     shared: Arc<Shared>,
 }
@@ -60,13 +66,13 @@ impl CredentialsSource for Cached {
             let step = self.shared.state().next(self.shared.runtime.now());
             match step {
                 Step::Use(credentials) => return Ok(credentials),
-                Step::UseAndFetch(credentials) => {
+                Step::UseAndFetch(credentials, fetch) => {
                     // Where no runtime runs, the next call tries again.
-                    let _ = self.shared.fetch();
+                    let _ = self.shared.fetch(fetch);
                     return Ok(credentials);
                 }
                 Step::Fail(error) => return Err(error),
-                Step::Fetch => self.shared.fetch()?,
+                Step::Fetch(fetch) => self.shared.fetch(fetch)?,
                 Step::Await => {}
             }
             // Fails only where the sender is gone, and it is ours.
@@ -75,9 +81,14 @@ impl CredentialsSource for Cached {
         })
     }
 
-    fn expired(&self, credentials: &Credentials) {
+    fn expired(&self, credentials: &Credentials) -> bool {
         let now = self.shared.runtime.now();
         self.shared.state().expired(credentials, now);
+        true
+    }
+
+    fn waiting_for(&self) -> Option<CredentialsError> {
+        self.shared.source.waiting_for()
     }
 }
 
@@ -93,11 +104,22 @@ impl Shared {
     }
 
     /// Runs a fetch. The state knows of it already.
-    fn fetch(self: &Arc<Self>) -> Result<(), CredentialsError> {
-        let fetching = Fetching(self.clone());
+    fn fetch(self: &Arc<Self>, id: FetchId) -> Result<(), CredentialsError> {
+        let fetching = Fetching {
+            shared: self.clone(),
+            id,
+        };
         let task = Box::pin(async move {
-            let result = fetching.0.source.fetch().await;
-            fetching.ended(result);
+            let shared = fetching.shared.clone();
+            let limit = shared.runtime.now().mono.plus(LONGEST_FETCH);
+            let limit = shared.runtime.sleep_until(limit);
+            fetching.ended(match race(shared.source.fetch(), limit).await {
+                First::A(result) => result,
+                First::B(()) => Err(CredentialsError::unavailable(
+                    "cache",
+                    "the source did not answer within three minutes",
+                )),
+            });
         });
         // Where no runtime runs, the task is dropped, and so ends the fetch.
         self.runtime.spawn(task).map_err(|_| given_up())
@@ -105,34 +127,41 @@ impl Shared {
 }
 
 /// A fetch under way. However it ends, whoever waits for it goes on.
-struct Fetching(Arc<Shared>);
+struct Fetching {
+    shared: Arc<Shared>,
+    id: FetchId,
+}
 
 impl Fetching {
     fn ended(self, result: Result<Credentials, CredentialsError>) {
-        let now = self.0.runtime.now();
+        let now = self.shared.runtime.now();
         // Without random bits all clients of a fleet ask at the same time, which is no fault.
-        let jitter = match self.0.runtime.random() {
+        let jitter = match self.shared.runtime.random() {
             Ok([bits, ..]) => f64::from(bits) / 256.0,
             Err(_) => 0.0,
         };
-        self.0.state().ended(result, now, jitter);
+        self.shared.state().ended(self.id, result, now, jitter);
     }
 }
 
 impl Drop for Fetching {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        if state.fetching {
-            state.ended(Err(given_up()), self.0.runtime.now(), 0.0);
-        }
-        drop(state);
-        self.0.ended.send_modify(|ended| *ended += 1);
+        let now = self.shared.runtime.now();
+        // Does nothing where the fetch has come to its end.
+        self.shared
+            .state()
+            .ended(self.id, Err(given_up()), now, 0.0);
+        self.shared.ended.send_modify(|ended| *ended += 1);
     }
 }
 
 fn given_up() -> CredentialsError {
-    CredentialsError::unavailable("cache", "the runtime stopped while they were fetched")
+    CredentialsError::unavailable("cache", "they were being fetched, and that was broken off")
 }
+
+/// Tells one fetch from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FetchId(u64);
 
 /// What is known, and what to do next. It reads no clock.
 #[derive(Default)]
@@ -140,24 +169,33 @@ struct State {
     held: Option<Held>,
     /// Why the last fetch brought nothing.
     error: Option<CredentialsError>,
-    fetching: bool,
+    /// The fetch under way, and when it is given up where nobody polls its runtime any more.
+    fetching: Option<(FetchId, Monotonic)>,
+    fetches: u64,
     /// Nothing is fetched before.
     pause_ends: Monotonic,
+    /// What AWS took for expired, and how often a fetch has brought it again.
+    refused: Option<Credentials>,
+    repeated: u32,
 }
 
 struct Held {
     credentials: Credentials,
     ends: Option<Wall>,
-    fetch_from: Option<Wall>,
+    fetch_from: Wall,
+    /// They were past their end when they came.
+    came_late: bool,
+    /// AWS took them for expired.
+    refused: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Use(Credentials),
     /// Good for now, and a fetch is due: the caller starts it.
-    UseAndFetch(Credentials),
+    UseAndFetch(Credentials, FetchId),
     /// The caller starts a fetch and waits.
-    Fetch,
+    Fetch(FetchId),
     /// A fetch is under way.
     Await,
     Fail(CredentialsError),
@@ -165,49 +203,86 @@ enum Step {
 
 impl State {
     fn next(&mut self, now: Moment) -> Step {
-        let may_fetch = !self.fetching && now.mono >= self.pause_ends;
-        if let Some(held) = &self.held {
-            let credentials = || held.credentials.clone();
-            let is_over = held.ends.is_some_and(|ends| now.wall >= ends);
-            if !is_over && may_fetch && held.fetch_from.is_some_and(|from| now.wall >= from) {
-                self.fetching = true;
-                return Step::UseAndFetch(credentials());
-            }
-            // Past their end, and no other could be had: they came like this, or AWS will say.
-            if !is_over || (!may_fetch && !self.fetching && self.error.is_none()) {
-                return Step::Use(credentials());
-            }
-        }
-        if self.fetching {
-            return Step::Await;
-        }
+        let in_flight = self.fetching.is_some_and(|(_, until)| now.mono < until);
+        let may_fetch = !in_flight && now.mono >= self.pause_ends;
+        let Some(held) = &self.held else {
+            return match &self.error {
+                _ if in_flight => Step::Await,
+                Some(error) if !may_fetch => Step::Fail(error.clone()),
+                _ => Step::Fetch(self.begin(now)),
+            };
+        };
+        let credentials = held.credentials.clone();
+        let is_good = !held.refused && !held.is_over(now);
+        let is_due = !is_good || now.wall >= held.fetch_from;
+        // Past their end, and no others to be had: AWS may still take them, and says so.
+        let for_want_of_others = !held.refused
+            && (held.came_late
+                || self
+                    .error
+                    .as_ref()
+                    .is_some_and(CredentialsError::is_passing));
+        let is_usable = is_good || for_want_of_others;
         match &self.error {
-            Some(error) if !may_fetch => Step::Fail(error.clone()),
-            _ => {
-                self.fetching = true;
-                Step::Fetch
+            _ if is_due && may_fetch && is_usable => {
+                Step::UseAndFetch(credentials, self.begin(now))
             }
+            _ if is_due && may_fetch => Step::Fetch(self.begin(now)),
+            _ if in_flight && !is_usable => Step::Await,
+            Some(error) if !is_usable && !held.refused => Step::Fail(error.clone()),
+            _ => Step::Use(credentials),
         }
     }
 
-    fn ended(&mut self, result: Result<Credentials, CredentialsError>, now: Moment, jitter: f64) {
-        self.fetching = false;
-        let has_good = |held: &Held| held.ends.is_none_or(|ends| now.wall < ends);
+    fn begin(&mut self, now: Moment) -> FetchId {
+        self.fetches += 1;
+        let id = FetchId(self.fetches);
+        self.fetching = Some((id, now.mono.plus(LONGEST_FETCH + PAUSE)));
+        id
+    }
+
+    /// Takes what a fetch has brought; one that was given up meanwhile brings nothing.
+    fn ended(
+        &mut self,
+        id: FetchId,
+        result: Result<Credentials, CredentialsError>,
+        now: Moment,
+        jitter: f64,
+    ) {
+        if self.fetching.is_none_or(|(current, _)| current != id) {
+            return;
+        }
+        self.fetching = None;
         let pause = match result {
             Ok(credentials) => {
+                let pause = self.pause_after(&credentials);
                 self.error = None;
                 self.held = Some(Held::new(credentials, now, jitter));
-                PAUSE
+                pause
             }
             Err(error) => {
                 self.error = Some(error);
-                match self.held.as_ref().is_some_and(has_good) {
-                    true => PAUSE,
-                    false => SHORT_PAUSE,
+                let left = |held: &Held| held.ends.map(|ends| ends.since(now.wall));
+                match &self.held {
+                    Some(held) if !held.refused => left(held).unwrap_or(PAUSE).min(PAUSE),
+                    _ => SHORT_PAUSE,
                 }
+                .max(SHORT_PAUSE)
             }
         };
         self.pause_ends = now.mono.plus(pause);
+    }
+
+    /// A source that hands out what AWS has refused is asked more and more seldom.
+    fn pause_after(&mut self, fetched: &Credentials) -> Duration {
+        if self.refused.as_ref() != Some(fetched) {
+            self.refused = None;
+            self.repeated = 0;
+            return PAUSE;
+        }
+        let pause = SHORT_PAUSE.saturating_mul(1 << self.repeated.min(5));
+        self.repeated = self.repeated.saturating_add(1);
+        pause.min(PAUSE)
     }
 
     /// What whoever waited for a fetch gets.
@@ -220,10 +295,14 @@ impl State {
     }
 
     fn expired(&mut self, credentials: &Credentials, now: Moment) {
-        let is_held = |held: &Held| held.credentials == *credentials;
-        if self.held.as_ref().is_some_and(is_held) {
-            self.held = None;
-            self.pause_ends = self.pause_ends.min(now.mono.plus(SHORT_PAUSE));
+        let Some(held) = &mut self.held else { return };
+        if held.credentials != *credentials || held.refused {
+            return;
+        }
+        held.refused = true;
+        if self.refused.as_ref() != Some(credentials) {
+            self.refused = Some(credentials.clone());
+            self.pause_ends = now.mono;
         }
     }
 }
@@ -231,15 +310,22 @@ impl State {
 impl Held {
     fn new(credentials: Credentials, now: Moment, jitter: f64) -> Self {
         let ends = credentials.expiry().map(wall);
-        let fetch_from = ends.map(|ends| {
-            let ahead = AHEAD + AHEAD_JITTER.mul_f64(jitter);
-            ends.minus(ahead.min(ends.since(now.wall) / 3))
-        });
+        let ahead = AHEAD + AHEAD_JITTER.mul_f64(jitter);
+        let fetch_from = match ends {
+            Some(ends) => ends.minus(ahead.min(ends.since(now.wall) / 3)),
+            None => now.wall.plus(WITHOUT_END),
+        };
         Self {
+            came_late: ends.is_some_and(|ends| now.wall >= ends),
             credentials,
             ends,
             fetch_from,
+            refused: false,
         }
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        self.ends.is_some_and(|ends| now.wall >= ends)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sources that are asked one after the other, as every AWS tool does it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::cache::Cached;
 use super::environment::from_environment;
@@ -25,7 +25,7 @@ pub(crate) struct Setting<'a> {
 }
 
 /// The first source that is set up: environment variables, web identity, profile, container,
-/// instance metadata. A profile that was named comes before the environment variables.
+/// instance metadata. A profile that was named comes before what variables say.
 ///
 /// Nothing is sent yet. Errors where none of them is set up, and where the first that is cannot
 /// work; it lists each, with the reason.
@@ -40,8 +40,8 @@ pub(crate) fn default_source(
             Err(error) if error.trouble() == Trouble::Absent => candidates.push(Err(error)),
             Err(error) => return Err(error),
         }
+        candidates.push(web_identity(setting));
     }
-    candidates.push(web_identity(setting));
     candidates.push(profile(setting));
     candidates.push(container(setting));
     candidates.push(instance_metadata(setting));
@@ -92,12 +92,7 @@ fn profile(setting: &Setting<'_>) -> Candidate {
 
 #[cfg(not(feature = "credentials-profile"))]
 fn profile(setting: &Setting<'_>) -> Candidate {
-    let variables = [
-        "AWS_PROFILE",
-        "AWS_CONFIG_FILE",
-        "AWS_SHARED_CREDENTIALS_FILE",
-    ];
-    missing(setting, "profile", &variables, "credentials-profile")
+    missing(setting, "profile", &["AWS_PROFILE"], "credentials-profile")
 }
 
 #[cfg(feature = "credentials-container")]
@@ -126,7 +121,8 @@ fn instance_metadata(setting: &Setting<'_>) -> Candidate {
     missing(setting, "instance metadata", &[], "credentials-imds")
 }
 
-/// A source that this program is built without.
+/// A source that this program is built without. Where it is set up, another must not step in for
+/// it in silence: it may have other permissions.
 #[cfg(not(all(
     feature = "credentials-web-identity",
     feature = "credentials-profile",
@@ -136,17 +132,24 @@ fn instance_metadata(setting: &Setting<'_>) -> Candidate {
 fn missing(setting: &Setting<'_>, source: &str, variables: &[&str], feature: &str) -> Candidate {
     let is_set = |name: &&&str| (setting.lookup)(name).is_some_and(|value| !value.is_empty());
     let built_without = ["this program is built without the feature ", feature];
-    let reason = match variables.iter().find(is_set) {
-        Some(variable) => [variable, " is set, but ", &built_without.concat()].concat(),
-        None => built_without.concat(),
-    };
-    Err(CredentialsError::new(source, reason))
+    Err(match variables.iter().find(is_set) {
+        Some(variable) => {
+            let reason = [variable, " is set, but ", &built_without.concat()].concat();
+            CredentialsError::broken(source, reason)
+        }
+        None => CredentialsError::new(source, built_without.concat()),
+    })
 }
 
-/// Sources in their order. One that is absent is passed over; any other speaks for all.
+/// Sources in their order. One that is absent is passed over; any other speaks for all, and once
+/// it has given something, for good: a file that is caught half written must not change who we are.
 #[derive(Clone)]
 struct Chain {
     candidates: Arc<[Candidate]>,
+    /// The place of the source that has given something.
+    chosen: Arc<OnceLock<usize>>,
+    /// What a fetch under way has tried, and what it waits for.
+    waiting: Arc<Mutex<Option<CredentialsError>>>,
 }
 
 impl Chain {
@@ -158,6 +161,8 @@ impl Chain {
                 Ok(_) => {
                     return Ok(Self {
                         candidates: candidates.into(),
+                        chosen: Arc::default(),
+                        waiting: Arc::default(),
                     });
                 }
                 Err(error) => {
@@ -173,14 +178,32 @@ impl Chain {
     }
 
     async fn ask(self) -> Result<Credentials, CredentialsError> {
+        if let Some(Ok(source)) = self.chosen.get().and_then(|at| self.candidates.get(*at)) {
+            return source.fetch().await.map_err(|error| match error.trouble() {
+                // It was there, and may be again.
+                Trouble::Absent => error.and(CredentialsError::unavailable(
+                    "chain",
+                    "it had credentials before",
+                )),
+                Trouble::Broken | Trouble::Unavailable => error,
+            });
+        }
         let mut tried = None;
-        for candidate in self.candidates.iter() {
+        for (at, candidate) in self.candidates.iter().enumerate() {
             let got = match candidate {
-                Ok(source) => source.fetch().await,
+                Ok(source) => {
+                    self.waits_for(tried.clone(), source);
+                    source.fetch().await
+                }
                 Err(error) => Err(error.clone()),
             };
             match got {
-                Ok(credentials) => return Ok(credentials),
+                Ok(credentials) => {
+                    // Another fetch may have come to another end; the first counts.
+                    let _ = self.chosen.set(at);
+                    self.waits_for_nothing();
+                    return Ok(credentials);
+                }
                 Err(error) => {
                     let error = add(tried, error);
                     if error.trouble() != Trouble::Absent {
@@ -191,6 +214,20 @@ impl Chain {
             }
         }
         Err(tried.unwrap_or_else(no_source))
+    }
+
+    fn waits_for(&self, tried: Option<CredentialsError>, source: &Arc<dyn Fetch>) {
+        let name = format!("{source:?}");
+        let waiting = add(tried, CredentialsError::unavailable(name, "no answer yet"));
+        *self.waiting() = Some(waiting);
+    }
+
+    fn waits_for_nothing(&self) {
+        *self.waiting() = None;
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<CredentialsError>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -209,6 +246,10 @@ impl Fetch for Chain {
     fn fetch(&self) -> BoxFuture<Result<Credentials, CredentialsError>> {
         Box::pin(self.clone().ask())
     }
+
+    fn waiting_for(&self) -> Option<CredentialsError> {
+        self.waiting().clone()
+    }
 }
 
 impl fmt::Debug for Chain {
@@ -217,3 +258,7 @@ impl fmt::Debug for Chain {
         f.debug_list().entries(sources).finish()
     }
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

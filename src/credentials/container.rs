@@ -23,8 +23,8 @@ const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 /// Where the agent of ECS is.
 const AGENT: &str = "http://169.254.170.2";
 
-/// How long the host may take to answer. It is next door.
-const LIMIT: Duration = Duration::from_secs(1);
+/// How long the host may take to answer. It is next door, but may have to ask AWS first.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the host that `AWS_CONTAINER_CREDENTIALS_*_URI` names, with the token of
 /// `AWS_CONTAINER_AUTHORIZATION_TOKEN*`.

@@ -11,4 +11,9 @@ use crate::runtime::BoxFuture;
 /// sets, and can be dropped at any point.
 pub(crate) trait Fetch: Send + Sync + fmt::Debug + 'static {
     fn fetch(&self) -> BoxFuture<Result<Credentials, CredentialsError>>;
+
+    /// What a fetch under way has tried so far, and is waiting for; `None` where it cannot tell.
+    fn waiting_for(&self) -> Option<CredentialsError> {
+        None
+    }
 }

@@ -10,14 +10,19 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// It blocks for as long as the file system does.
 pub(crate) fn read_now(path: &Path) -> Result<String, FileError> {
+    String::from_utf8(read_bytes_now(path)?).map_err(|_| FileError::NotText)
+}
+
+/// The same for what need not be text.
+pub(crate) fn read_bytes_now(path: &Path) -> Result<Vec<u8>, FileError> {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     let file = std::fs::File::open(path)?;
-    let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    let mut content = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LONGEST {
         return Err(FileError::TooLong);
     }
-    String::from_utf8(text).map_err(|_| FileError::NotText)
+    Ok(content)
 }
 
 /// The same on a thread of the runtime's for such things.

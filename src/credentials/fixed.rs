@@ -27,6 +27,10 @@ impl CredentialsSource for FixedCredentials {
     fn credentials(&self) -> CredentialsFuture<'_> {
         Box::pin(std::future::ready(Ok(self.credentials.clone())))
     }
+
+    fn expired(&self, _: &Credentials) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -59,9 +59,6 @@ impl InstanceMetadata {
             Some(value) if value.eq_ignore_ascii_case("true") => {
                 return Err(absent(&["switched off by ", DISABLED].concat()));
             }
-            Some(value) if !value.eq_ignore_ascii_case("false") => {
-                return Err(broken(DISABLED, "is neither true nor false"));
-            }
             _ => {}
         }
         let mode = match set(MODE) {
@@ -81,7 +78,10 @@ impl InstanceMetadata {
             return Err(broken(ENDPOINT, problem));
         }
         match Remote::new(SOURCE, &endpoint, network, LIMIT) {
-            Ok(remote) => Ok(Self { remote }),
+            Ok(mut remote) => {
+                remote.only_if_present = true;
+                Ok(Self { remote })
+            }
             Err(problem) => Err(CredentialsError::broken(SOURCE, problem)),
         }
     }

@@ -130,11 +130,6 @@ fn a_setting_that_is_wrong_is_named() {
             "switched off by AWS_EC2_METADATA_DISABLED",
         ),
         (
-            &[(DISABLED, "XYZZY")],
-            Broken,
-            "AWS_EC2_METADATA_DISABLED is neither true nor false",
-        ),
-        (
             &[(MODE, "XYZZY")],
             Broken,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE is neither IPv4 nor IPv6",

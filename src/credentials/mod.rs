@@ -52,7 +52,7 @@ use std::time::SystemTime;
 pub(crate) use cache::Cached;
 pub(crate) use chain::{Setting, default_source};
 #[cfg(feature = "__tls")]
-pub(crate) use file::read_now as read_file;
+pub(crate) use file::read_bytes_now as read_file;
 pub use fixed::FixedCredentials;
 #[cfg(feature = "credentials-profile")]
 pub(crate) use profile::settings;
@@ -233,10 +233,18 @@ pub trait CredentialsSource: Send + Sync + fmt::Debug + 'static {
     /// Where the source has none, with the reason.
     fn credentials(&self) -> CredentialsFuture<'_>;
 
-    /// Learns that AWS took credentials of this source for expired. One that keeps them fetches
-    /// anew. Does nothing by default.
-    fn expired(&self, credentials: &Credentials) {
+    /// Learns that AWS took credentials of this source for expired, or does not know them. One
+    /// that keeps them fetches anew. Gives whether there may be others, which is so by default;
+    /// where not, nobody waits for them.
+    fn expired(&self, credentials: &Credentials) -> bool {
         let _ = credentials;
+        true
+    }
+
+    /// What a call under way has tried so far and is waiting for, for the error of whoever cannot
+    /// wait any longer. `None`, the default, where there is nothing to tell.
+    fn waiting_for(&self) -> Option<CredentialsError> {
+        None
     }
 }
 

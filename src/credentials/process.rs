@@ -59,7 +59,11 @@ async fn output(command: &str) -> Result<Vec<u8>, CredentialsError> {
     }
     match child.wait().await {
         Ok(status) if status.success() => Ok(printed),
-        Ok(status) => Err(broken(["failed with ", &status.to_string()].concat())),
+        Ok(status) => {
+            let status = status.to_string();
+            let hint = "; run it by hand to see why";
+            Err(broken(["failed with ", &status, hint].concat()))
+        }
         Err(error) => Err(broken(
             ["cannot be waited for: ", &error.to_string()].concat(),
         )),

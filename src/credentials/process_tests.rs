@@ -117,12 +117,18 @@ async fn what_is_printed_wrongly_is_not_shown() {
 async fn a_failure_shows_its_status_alone() {
     let good = print(r#"{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"s"}"#);
     let command = [&good, "; echo XYZZY >&2; exit 3"].concat();
-    assert_eq!(ran(&command).await, failed("failed with exit status: 3"));
+    assert_eq!(
+        ran(&command).await,
+        failed("failed with exit status: 3; run it by hand to see why")
+    );
     let command = "no-such-command --secret XYZZY";
-    assert_eq!(ran(command).await, failed("failed with exit status: 127"));
+    assert_eq!(
+        ran(command).await,
+        failed("failed with exit status: 127; run it by hand to see why")
+    );
     assert_eq!(
         ran("kill -9 $$").await,
-        failed("failed with signal: 9 (SIGKILL)")
+        failed("failed with signal: 9 (SIGKILL); run it by hand to see why")
     );
     assert_eq!(
         ran("\0").await.unwrap_err().split(':').nth(2),

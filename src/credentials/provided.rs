@@ -10,6 +10,9 @@ use super::fetch::Fetch;
 use super::{Credentials, CredentialsError};
 use crate::runtime::BoxFuture;
 
+/// What a provider says is shown up to here, in bytes.
+const LONGEST_SHOWN: usize = 512;
+
 /// A provider as a source.
 pub(crate) struct Provided<P>(Arc<P>);
 
@@ -40,6 +43,7 @@ fn of_provider(error: &ProviderError) -> CredentialsError {
         reason.push_str(&cause.to_string());
         behind = cause.source();
     }
+    let reason = crate::wire::printable(&reason, LONGEST_SHOWN);
     match error {
         ProviderError::CredentialsNotLoaded(_) | ProviderError::InvalidConfiguration(_) => {
             CredentialsError::broken("provider", reason)

@@ -30,6 +30,8 @@ pub(crate) struct Remote {
     pub(super) limit: Duration,
     /// Between the first two attempts; more before each later one.
     pub(super) pause: Duration,
+    /// Whether it is no surprise that nobody is there; it is then not looked for again.
+    pub(super) only_if_present: bool,
 }
 
 impl Remote {
@@ -40,6 +42,8 @@ impl Remote {
         network: &Network,
         limit: Duration,
     ) -> Result<Self, String> {
+        // Where nobody answers at all, that is to be known before the attempt is over.
+        let network = network.within(limit.mul_f64(0.8));
         let transport = network.to(endpoint).map_err(|error| error.to_string())?;
         let host = HeaderValue::from_str(endpoint.host());
         Ok(Self {
@@ -49,6 +53,7 @@ impl Remote {
             runtime: network.runtime().clone(),
             limit,
             pause: Duration::from_millis(100),
+            only_if_present: false,
         })
     }
 
@@ -84,11 +89,22 @@ impl Remote {
                 First::A(answer) => answer,
                 First::B(()) => Err(self.nothing_came()),
             };
-            let is_final = matches!(&answer, Ok(answer) if !passing(answer));
+            let is_final = match &answer {
+                Ok(answer) => !passing(answer),
+                // Nobody is there: most machines are no instances.
+                Err(SendError::NotSent(_)) => self.only_if_present,
+                Err(SendError::NoAnswer(_)) => false,
+            };
             if is_final || attempt == ATTEMPTS {
                 return answer;
             }
-            self.after(self.pause * attempt).await;
+            // A fleet that starts together does not ask together.
+            let jitter = match self.runtime.random() {
+                Ok([bits, ..]) => f64::from(bits) / 256.0,
+                Err(_) => 0.0,
+            };
+            self.after(self.pause.mul_f64(f64::from(attempt) * (0.5 + jitter)))
+                .await;
             attempt += 1;
         }
     }

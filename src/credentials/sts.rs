@@ -3,6 +3,7 @@
 mod answer;
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::http::header::{CONTENT_TYPE, HeaderValue};
@@ -12,8 +13,11 @@ use serde_json::Value;
 
 use super::remote::{Remote, is_passing, presentable};
 use super::{Credentials, CredentialsError, document};
+use crate::clock::Wall;
 use crate::runtime::BoxFuture;
-use crate::wire::{Endpoint, InvalidEndpoint, Network, Service, Variant, check_region, sign};
+use crate::wire::{
+    Endpoint, InvalidEndpoint, Network, Service, Variant, check_region, server_date, sign,
+};
 
 const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
 const NO_REGION: &str = "AWS_REGION is not set";
@@ -161,19 +165,29 @@ impl Target {
             Ok(prepared) => prepared,
             Err(problem) => return Err(CredentialsError::broken(proof.source(), problem)),
         };
+        // How far STS is ahead of our clock, in nanoseconds.
+        let ahead = AtomicI64::new(0);
         let request = || {
             let mut request = remote.request(Method::POST, Uri::default());
             let headers = request.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
             *request.body_mut() = form.clone();
             if let Proof::Signer(signer) = proof {
-                let now = remote.runtime.now().wall.system_time();
-                let signed = sign(&mut request, signer, "sts", region, now);
+                let mut now = remote.runtime.now().wall;
+                now.0 = now.0.saturating_add(ahead.load(Ordering::Relaxed));
+                let signed = sign(&mut request, signer, "sts", region, now.system_time());
                 signed.map_err(|error| error.to_string())?;
             }
             Ok(request)
         };
-        let answer = match remote.ask(&request, is_worth_another).await {
+        let mut answer = remote.ask(&request, is_worth_another).await;
+        if let (Ok(refusal), Proof::Signer(_)) = (&answer, proof)
+            && let Some(by) = clock_is_behind(refusal, remote.runtime.now().wall)
+        {
+            ahead.store(by, Ordering::Relaxed);
+            answer = remote.ask(&request, is_worth_another).await;
+        }
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(remote.unavailable(&error.to_string())),
         };
@@ -221,6 +235,18 @@ impl Target {
         }
         Ok((form.into(), region))
     }
+}
+
+/// How far the server is ahead, in nanoseconds, where it refuses and its `Date` is more than a
+/// minute from our clock: the refusal may be of the signature's time.
+fn clock_is_behind(answer: &Response<Bytes>, now: Wall) -> Option<i64> {
+    const TOLERANCE: u64 = 60 * 1_000_000_000;
+    if !answer.status().is_client_error() {
+        return None;
+    }
+    let date = server_date(answer)?.checked_mul(1_000_000_000)?;
+    let ahead = date.checked_sub(now.0)?;
+    (ahead.unsigned_abs() > TOLERANCE).then_some(ahead)
 }
 
 impl Role {

@@ -531,3 +531,25 @@ async fn rubbish_is_broken_and_not_shown() {
         assert_eq!(got, (Broken, format!("the answer {problem}")));
     }
 }
+
+/// The year 2100, as far as STS is concerned: the signature is dated by its clock, once.
+#[tokio::test]
+async fn a_clock_that_is_off_is_corrected_in_the_signature() {
+    const DATE: &str = "date: Fri, 31 Dec 2100 00:00:00 GMT\r\n";
+    let expired = refusal("SignatureDoesNotMatch", "Signature expired: earlier than …");
+    let refused = || Deed::Send(text(403, DATE, &expired));
+    let server = Server::new([refused(), Deed::Send(text(200, DATE, &good()))]);
+    let got = sts(&server.url, PATIENCE).assume_role(&role(), &signer());
+    assert_eq!(got.await.unwrap().access_key_id(), "ASIA");
+    assert!(!server.request().contains("x-amz-date: 2100123"));
+    let second = server.request();
+    assert!(second.contains("x-amz-date: 21001231T0000"), "{second}");
+
+    // Whoever refuses it twice does not mean the clock.
+    let server = Server::new([refused(), refused()]);
+    let got = sts(&server.url, PATIENCE).assume_role(&role(), &signer());
+    let error = got.await.unwrap_err();
+    assert_eq!(error.trouble(), Broken);
+    let (_, _) = (server.request(), server.request());
+    assert!(server.is_done(), "a third request");
+}

@@ -16,6 +16,7 @@ pub fn body(data: &[u8]) {
         assert!(containers(value) <= 32);
         // A tree of JSON keeps the last of two equal names, and they are refused here.
         let tree: Value = serde_json::from_slice(data).expect("JSON");
+        assert!(is_whole(value, &tree), "{tree}: {value:?}");
         let again: AttributeValue = serde_json::from_value(tree).expect("the same value");
         assert_eq!(&again, value);
         let _ = (value.size(), value.check());
@@ -38,4 +39,24 @@ where
     let again: T = serde_json::from_slice(&json).expect("what was written can be read");
     assert_eq!(&again, value);
     assert_eq!(serde_json::to_vec(&again).expect("written again"), json);
+}
+
+/// Whether lists, maps and sets have as many elements as the JSON has.
+fn is_whole(value: &AttributeValue, tree: &Value) -> bool {
+    let of = |tag: &str| tree[tag].as_array().map_or(0, Vec::len);
+    match value {
+        AttributeValue::L(list) => {
+            let mut pairs = list.iter().zip(tree["L"].as_array().into_iter().flatten());
+            list.len() == of("L") && pairs.all(|(value, tree)| is_whole(value, tree))
+        }
+        AttributeValue::M(map) => {
+            let members = tree["M"].as_object().map_or(0, serde_json::Map::len);
+            let mut values = map.iter();
+            map.len() == members && values.all(|(name, value)| is_whole(value, &tree["M"][name]))
+        }
+        AttributeValue::Ss(set) => set.len() == of("SS"),
+        AttributeValue::Ns(set) => set.len() == of("NS"),
+        AttributeValue::Bs(set) => set.len() == of("BS"),
+        _ => true,
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct ClockTrust {
 struct ServerTime {
     sent: Monotonic,
     arrived: Monotonic,
+    /// What our own clock said then.
+    wall: Wall,
     date: Wall,
 }
 
@@ -58,6 +60,7 @@ impl ClockTrust {
         self.server = Some(ServerTime {
             sent: sent.mono,
             arrived: arrived.mono,
+            wall: arrived.wall,
             date: Wall(date.saturating_mul(1_000_000_000)),
         });
         if !self.is_contradicted(arrived, skew.min(Duration::from_secs(1))) {
@@ -83,9 +86,15 @@ impl ClockTrust {
     /// The wall time to sign with.
     pub(crate) fn signing_time(&self, now: Moment) -> Wall {
         let wall = i128::from(now.wall.0);
-        let Some(bounds) = self.server.map(|server| server.bounds(now)) else {
+        let Some(server) = self.server else {
             return now.wall;
         };
+        let gone_by = i128::from(now.wall.0) - i128::from(server.wall.0);
+        if (gone_by - elapsed(server.arrived, now.mono)).abs() > SIGNING_TOLERANCE {
+            // The machine was suspended or the clock was set: what the server said is no guide.
+            return now.wall;
+        }
+        let bounds = server.bounds(now);
         if wall + SIGNING_TOLERANCE < bounds.earliest || wall - SIGNING_TOLERANCE > bounds.latest {
             let middle = i128::midpoint(bounds.earliest, bounds.latest);
             return i64::try_from(middle).map_or(now.wall, Wall);
@@ -232,5 +241,17 @@ mod tests {
         assert_eq!(trust.signing_time(at(5, 5)).0 / 1_000_000_000, NOON + 1200);
         trust.observe(at(0, 0), at(0, 0), NOON - 1200, SKEW);
         assert_eq!(trust.signing_time(at(5, 5)).0 / 1_000_000_000, NOON - 1200);
+    }
+
+    #[test]
+    fn signatures_follow_our_clock_after_a_suspend() {
+        let mut trust = ClockTrust::new(at(0, 0));
+        trust.observe(at(0, 0), at(0, 0), NOON, SKEW);
+        // The monotonic clock stood still for ten minutes.
+        let woken = at(5, 600_000);
+        assert_eq!(trust.signing_time(woken), woken.wall);
+        // A clock that is really wrong is corrected by the next answer.
+        trust.observe(woken, woken, NOON, SKEW);
+        assert_eq!(trust.signing_time(woken).0 / 1_000_000_000, NOON);
     }
 }

@@ -9,6 +9,8 @@ mod sign;
 mod value;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,17 +19,12 @@ pub(crate) use endpoint::{Endpoint, InvalidEndpoint, Service, Variant, check_reg
 pub(crate) use expression::{Placeholder, Placeholders};
 pub(crate) use http::Network;
 pub(crate) use http::Proxies;
+#[cfg(all(test, feature = "__tls"))]
+pub(crate) use http::tls_tests;
 #[cfg(feature = "__tls")]
 pub use http::{InvalidRoots, RootCertificates};
 pub(crate) use operation::{Action, Returns, Write};
-#[cfg(any(
-    feature = "credentials-container",
-    feature = "credentials-imds",
-    feature = "credentials-web-identity",
-    feature = "credentials-profile"
-))]
-pub(crate) use response::printable;
-pub(crate) use response::{Failure, FailureKind, Outcome, outcome, server_date};
+pub(crate) use response::{Failure, FailureKind, Outcome, outcome, printable, server_date};
 pub(crate) use sign::sign;
 pub use value::{AttributeValue, InvalidValue, Item, Number, Set};
 
@@ -45,6 +42,23 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Opens a connection ahead of the first request, where there is none.
     fn connect(&self) -> BoxFuture<Result<(), SendError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// How far a request has come, for whoever stops waiting for it. Goes along as an extension.
+///
+/// A transport that says nothing leaves it open whether the request was sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<AtomicBool>);
+
+impl Progress {
+    /// There is no connection yet: surely nothing was sent.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn connecting(&self, connecting: bool) {
+        self.0.store(connecting, Ordering::SeqCst);
     }
 }
 
@@ -69,6 +83,15 @@ impl Failure {
             request_id: None,
             retry_after: None,
         }
+    }
+
+    /// Whether other credentials may fare better: these are over, or AWS does not know them.
+    pub(crate) fn blames_credentials(&self) -> bool {
+        self.kind == FailureKind::CredentialsExpired
+            || matches!(
+                self.code.as_deref(),
+                Some("UnrecognizedClientException" | "InvalidClientTokenId")
+            )
     }
 
     /// For how long the server wants to be left alone, within reason.

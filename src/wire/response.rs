@@ -194,6 +194,11 @@ fn kind_of(code: &str, message: &str) -> FailureKind {
         | "Throttling"
         | "ThrottledException"
         | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
         | "LimitExceededException"
         | "TooManyRequestsException" => FailureKind::Throttled,
 

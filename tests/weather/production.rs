@@ -36,10 +36,11 @@ impl CredentialsSource for Rotating {
         })
     }
 
-    fn expired(&self, credentials: &Credentials) {
+    fn expired(&self, credentials: &Credentials) -> bool {
         let id = credentials.access_key_id().to_owned();
         self.told.lock().expect("no panic").push(id);
         self.rotated.fetch_add(1, Ordering::SeqCst);
+        true
     }
 }
 
@@ -120,6 +121,90 @@ async fn a_source_that_is_down_to_the_end_is_an_error_in_time() {
     assert!(error.is_credentials() && error.is_timeout(), "{error:?}");
     assert!(error.to_string().contains("test (not now)"), "{error}");
     assert!(scene.proxy.requests().is_empty());
+}
+
+/// Never gives anything, and tells what it waits for.
+#[derive(Debug)]
+struct Hanging;
+
+impl CredentialsSource for Hanging {
+    fn credentials(&self) -> CredentialsFuture<'_> {
+        Box::pin(std::future::pending())
+    }
+
+    fn waiting_for(&self) -> Option<CredentialsError> {
+        Some(CredentialsError::unavailable("vault", "no answer yet"))
+    }
+}
+
+/// However long an attempt may take, the caller's own time is the limit.
+#[tokio::test]
+async fn a_source_that_hangs_keeps_nobody_beyond_his_timeout() {
+    let scene = Scene::new().await;
+    let client = Client::builder()
+        .region("us-east-1")
+        .endpoint_url(scene.proxy.url())
+        .credentials_source(Hanging)
+        .attempt_timeout(Duration::from_secs(3600))
+        .build()
+        .expect("a client");
+    let lock = scene.lock(&client, "a").timeout(ms(100));
+    for error in [
+        soon(lock.acquire()).await.err(),
+        soon(lock.try_acquire()).await.err(),
+    ] {
+        let error = error.expect("no key");
+        assert!(error.is_credentials() && error.is_timeout(), "{error:?}");
+        assert!(
+            error.to_string().contains("vault (no answer yet)"),
+            "{error}"
+        );
+    }
+    assert!(scene.proxy.requests().is_empty());
+}
+
+/// Keys that never change are refused for good: waiting for others would be in vain.
+#[tokio::test]
+async fn fixed_credentials_that_have_expired_fail_at_once() {
+    let scene = Scene::new().await;
+    scene.proxy.on(|_| {
+        Fault::error(
+            400,
+            "ExpiredTokenException",
+            "The security token is expired",
+        )
+    });
+    let lock = scene.lock(&scene.client(), "a");
+    let error = soon(lock.acquire()).await.expect_err("over");
+    assert!(error.is_credentials() && !error.is_timeout(), "{error:?}");
+    assert_eq!(error.code(), Some("ExpiredTokenException"));
+    assert_eq!(scene.proxy.steps(), [Step::Acquire]);
+}
+
+/// The server wants to be left alone for an hour, and the lease is over long before.
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time of the test, not of the library"
+)]
+async fn a_clean_up_ends_with_the_lease_whatever_the_server_wants() {
+    let scene = Scene::new().await;
+    scene.proxy.on(|request| {
+        if request.index == 0 {
+            return Fault::ForwardThenDropAnswer;
+        }
+        let mut answer = Answer::error(400, "ThrottlingException", "slow down");
+        answer
+            .headers
+            .push(("retry-after".to_owned(), "3600".to_owned()));
+        Fault::AnswerWith(answer)
+    });
+    let client = scene.client();
+    let lock = scene.lock(&client, "a").lease(ms(300)).timeout(ms(200));
+    soon(lock.acquire()).await.expect_err("throttled");
+    // What the server wants is bounded by 20 s; half of it is long after the lease.
+    let drained = tokio::time::timeout(Duration::from_secs(10), client.drain()).await;
+    drained.expect("it ends with the lease");
 }
 
 /// The time in `x-amz-date`, in seconds since midnight.

@@ -43,7 +43,7 @@ pub(super) enum Base {
 ///
 /// Of what a profile may have, the first counts: `role_arn` with `web_identity_token_file`;
 /// `role_arn` with `source_profile` or `credential_source`; IAM Identity Center (which is an
-/// error here, unless there is a `credential_process`); keys; `credential_process`;
+/// error here, unless there are keys or a `credential_process`); keys; `credential_process`;
 /// `credential_source`. In a profile that another names as its source, keys come first of all.
 /// That is the order of the AWS CLI and botocore; the SDK for Rust takes
 /// `credential_process` before keys.
@@ -204,6 +204,7 @@ impl<'a> Profile<'a> {
             };
         }
         let command = self.get("credential_process")?;
+        let keys = self.keys()?;
         for key in [
             "sso_session",
             "sso_start_url",
@@ -211,12 +212,14 @@ impl<'a> Profile<'a> {
             "sso_role_name",
         ] {
             match (self.get(key)?, &command) {
+                // Tools write keys beside it for those who have no single sign-on.
+                _ if keys.is_some() => {}
                 (Some(_), Some(command)) => return process(command).map(Some),
                 (Some(found), None) => return Err(found.broken(&[key, " ", NO_SSO].concat())),
                 (None, _) => {}
             }
         }
-        if let Some(keys) = self.keys()? {
+        if let Some(keys) = keys {
             return Ok(Some(Base::Keys(keys)));
         }
         if let Some(command) = command {

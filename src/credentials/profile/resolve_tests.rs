@@ -350,18 +350,14 @@ fn what_is_not_supported_names_the_way_out() {
         let problem = ["config:2: ", key, " ", NO_SSO].concat();
         assert_eq!(resolved(&config), failed(&problem));
     }
-    // It comes before keys, as long as there is no command to do it.
-    let sso = ["[default]\nsso_session = x\n", KEYS].concat();
-    assert_eq!(
-        resolved(&sso),
-        failed(&["config:2: sso_session ", NO_SSO].concat())
-    );
+    // Keys or a command beside it are that way out.
+    for key in ["sso_session", "login_session"] {
+        let with_keys = ["[default]\n", key, " = x\n", KEYS].concat();
+        assert_eq!(resolved(&with_keys).unwrap(), "AKID");
+    }
     #[cfg(feature = "credentials-process")]
     {
-        let with_command = [&sso, "credential_process = run\n"].concat();
-        assert_eq!(resolved(&with_command).unwrap(), "run");
+        let with_command = "[default]\nsso_session = x\ncredential_process = run\n";
+        assert_eq!(resolved(with_command).unwrap(), "run");
     }
-    // A login comes after keys.
-    let login = ["[default]\nlogin_session = x\n", KEYS].concat();
-    assert_eq!(resolved(&login).unwrap(), "AKID");
 }

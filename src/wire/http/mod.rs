@@ -19,13 +19,16 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
+use tokio::sync::oneshot;
 
 pub(crate) use self::network::Network;
 use self::network::Route;
 pub(crate) use self::proxy::Proxies;
+#[cfg(all(test, feature = "__tls"))]
+pub(crate) use self::tls::tests as tls_tests;
 #[cfg(feature = "__tls")]
 pub use self::tls::{InvalidRoots, RootCertificates};
-use super::{SendError, Transport};
+use super::{Progress, SendError, Transport};
 use crate::clock::Moment;
 use crate::runtime::{BoxFuture, Runtime};
 
@@ -80,7 +83,9 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<Result<Response<Bytes>, SendError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { shared.exchange(request.map(Full::new)).await })
+        let progress = request.extensions().get::<Progress>().cloned();
+        let progress = progress.unwrap_or_default();
+        Box::pin(async move { shared.exchange(request.map(Full::new), &progress).await })
     }
 
     fn connect(&self) -> BoxFuture<Result<(), SendError>> {
@@ -89,7 +94,7 @@ impl Transport for HttpTransport {
             shared.check_runtime()?;
             let sender = match shared.reuse().await {
                 Some(sender) => sender,
-                None => shared.connect().await?,
+                None => shared.connect_for_good().await?,
             };
             shared.keep(sender);
             Ok(())
@@ -103,8 +108,9 @@ impl Shared {
     /// A kept connection may turn out to be closed. A request that hyper hands back has not been
     /// begun, so it may go out on a new connection; any other may have arrived.
     async fn exchange(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Full<Bytes>>,
+        progress: &Progress,
     ) -> Result<Response<Bytes>, SendError> {
         self.check_runtime()?;
         let mut kept = self.reuse().await;
@@ -112,7 +118,12 @@ impl Shared {
             let is_new = kept.is_none();
             let mut sender = match kept.take() {
                 Some(sender) => sender,
-                None => self.connect().await?,
+                None => {
+                    progress.connecting(true);
+                    let sender = self.connect_for_good().await?;
+                    progress.connecting(false);
+                    sender
+                }
             };
             match sender.try_send_request(request).await {
                 Ok(answer) => {
@@ -188,6 +199,21 @@ impl Shared {
             idle.remove(0);
         }
         idle.push(Idle { sender, since });
+    }
+
+    /// A new connection. Who stops waiting for it leaves it to the next request: an attempt may
+    /// have less time than a handshake needs.
+    async fn connect_for_good(self: &Arc<Self>) -> Result<Sender, SendError> {
+        let (tell, told) = oneshot::channel();
+        let shared = self.clone();
+        let connecting = Box::pin(async move {
+            if let Err(Ok(unwanted)) = tell.send(shared.connect().await) {
+                shared.keep(unwanted);
+            }
+        });
+        let nowhere = || self.no_connection(&[": no runtime runs here"]);
+        self.runtime().spawn(connecting).map_err(|_| nowhere())?;
+        told.await.unwrap_or_else(|_| Err(nowhere()))
     }
 
     /// A new connection, ready for its first request.

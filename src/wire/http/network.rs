@@ -21,11 +21,11 @@ use crate::runtime::Runtime;
 #[derive(Clone)]
 pub(crate) struct Network {
     shared: Arc<Shared>,
+    connect_timeout: Duration,
 }
 
 struct Shared {
     runtime: Arc<dyn Runtime>,
-    connect_timeout: Duration,
     #[cfg(feature = "__tls")]
     tls: Tls,
     proxies: Proxies,
@@ -58,11 +58,11 @@ impl Network {
         Self {
             shared: Arc::new(Shared {
                 runtime,
-                connect_timeout,
                 #[cfg(feature = "__tls")]
                 tls: Tls::new(roots),
                 proxies,
             }),
+            connect_timeout,
         }
     }
 
@@ -83,7 +83,21 @@ impl Network {
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
-        self.shared.connect_timeout
+        self.connect_timeout
+    }
+
+    /// The same, with this long for connecting at most.
+    #[cfg(any(
+        feature = "credentials-container",
+        feature = "credentials-imds",
+        feature = "credentials-web-identity",
+        feature = "credentials-profile"
+    ))]
+    pub(crate) fn within(&self, limit: Duration) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            connect_timeout: self.connect_timeout.min(limit),
+        }
     }
 
     /// Connections to one endpoint. Connects to nothing yet.
@@ -117,7 +131,7 @@ impl Network {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         // Shared out among the addresses of a name, so that one dead address is not the end.
-        tcp.set_connect_timeout(Some(self.shared.connect_timeout));
+        tcp.set_connect_timeout(Some(self.connect_timeout));
         let tcp = match &route.proxy {
             Some(proxy) => proxy.connect(tcp, &route.uri).await?,
             None => connect(tcp, &route.uri).await?,

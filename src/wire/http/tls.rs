@@ -135,19 +135,22 @@ pub struct RootCertificates {
 
 impl RootCertificates {
     /// Reads every certificate in a PEM text ([RFC 7468](https://www.rfc-editor.org/rfc/rfc7468)),
-    /// as `AWS_CA_BUNDLE` names one. Whatever else is in it is passed over.
+    /// as `AWS_CA_BUNDLE` names one. Whatever else is in it is passed over, and so is one among
+    /// others that cannot be a root: bundles of operating systems have such.
     ///
-    /// Errors where there is none in it, and where one cannot be a root certificate.
+    /// Errors where there is no certificate in it, where the text is malformed, and where none of
+    /// the certificates can be a root.
     pub fn from_pem(pem: &[u8]) -> Result<Self, InvalidRoots> {
         let mut store = RootCertStore::empty();
+        let mut problem = InvalidRoots("there is no certificate in it".into());
         for (nth, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
             let certificate = certificate.map_err(|error| InvalidRoots::broken(nth, &error))?;
-            store
-                .add(certificate)
-                .map_err(|error| InvalidRoots::broken(nth, &error))?;
+            if let Err(error) = store.add(certificate) {
+                problem = InvalidRoots::broken(nth, &error);
+            }
         }
         if store.is_empty() {
-            return Err(InvalidRoots("there is no certificate in it".into()));
+            return Err(problem);
         }
         Ok(Self { store })
     }

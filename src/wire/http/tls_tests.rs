@@ -15,12 +15,13 @@ use tokio_rustls::rustls::crypto::aws_lc_rs as provider;
 #[cfg(not(feature = "aws-lc-rs"))]
 use tokio_rustls::rustls::crypto::ring as provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::version::TLS12;
+pub(crate) use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
-use super::super::super::{Endpoint, SendError, Transport};
-use super::super::Network;
+use super::super::super::{Endpoint, Progress, SendError, Transport};
 use super::super::Proxies;
+use super::super::{HttpTransport, Network};
 use super::RootCertificates;
 use crate::runtime::Tokio;
 
@@ -117,9 +118,13 @@ pub(crate) fn answer(mut stream: Tls) {
     let _ = stream.read(&mut [0]);
 }
 
-fn transport(address: &str, roots: Option<&str>) -> Arc<dyn Transport> {
+fn network(roots: Option<&str>) -> Network {
     let roots = roots.map(|pem| RootCertificates::from_pem(pem.as_bytes()).unwrap());
-    let network = Network::new(Arc::new(Tokio::new()), PATIENCE, roots, Proxies::default());
+    Network::new(Arc::new(Tokio::new()), PATIENCE, roots, Proxies::default())
+}
+
+fn transport(address: &str, roots: Option<&str>) -> Arc<dyn Transport> {
+    let network = network(roots);
     let url = ["https://", address].concat();
     network.to(&Endpoint::parse(&url).unwrap()).unwrap()
 }
@@ -148,6 +153,39 @@ async fn roots_of_our_own_vouch_for_a_server() {
         let transport = transport(&address, Some(&authority.pem));
         assert_eq!(ask(&*transport).await.unwrap(), "done");
     }
+}
+
+/// An attempt may have less time than a handshake: the next one finds the connection there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_outlasts_an_attempt_serves_the_next() {
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let authority = Authority::new();
+    let address = serve(authority.good(), &[&TLS13], move |stream| {
+        may_go_on.recv_timeout(PATIENCE).unwrap();
+        answer(stream);
+    });
+    let network = network(Some(&authority.pem));
+    let endpoint = Endpoint::parse(&["https://", &address].concat()).unwrap();
+    let route = network.route(&endpoint).unwrap();
+    let transport = HttpTransport::new(network, route);
+    let progress = Progress::default();
+    let mut request = Request::get("/")
+        .header("host", "test")
+        .body(Bytes::new())
+        .unwrap();
+    request.extensions_mut().insert(progress.clone());
+    {
+        let mut first = transport.send(request);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(progress.is_connecting(), "nothing is sent yet");
+    }
+    go_on.send(()).unwrap();
+    while transport.shared.idle().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // The server takes one connection only.
+    assert_eq!(ask(&transport).await.unwrap(), "done");
 }
 
 #[cfg(not(feature = "tls12"))]
