@@ -296,7 +296,7 @@ impl State {
 
     fn expired(&mut self, credentials: &Credentials, now: Moment) {
         let Some(held) = &mut self.held else { return };
-        if held.credentials != *credentials || held.refused {
+        if held.credentials != *credentials {
             return;
         }
         held.refused = true;
