@@ -9,6 +9,11 @@ const LONGEST: u64 = 1 << 20;
 /// Reads a text file. The error says why it cannot be read, and shows nothing of it.
 ///
 /// It blocks for as long as the file system does.
+#[cfg(any(
+    feature = "credentials-container",
+    feature = "credentials-web-identity",
+    feature = "credentials-profile"
+))]
 pub(crate) fn read_now(path: &Path) -> Result<String, FileError> {
     String::from_utf8(read_bytes_now(path)?).map_err(|_| FileError::NotText)
 }
@@ -45,6 +50,11 @@ pub(crate) enum FileError {
     Io(#[from] std::io::Error),
     #[error("is longer than 1 MiB")]
     TooLong,
+    #[cfg(any(
+        feature = "credentials-container",
+        feature = "credentials-web-identity",
+        feature = "credentials-profile"
+    ))]
     #[error("is not UTF-8 text")]
     NotText,
 }

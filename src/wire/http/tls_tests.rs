@@ -181,7 +181,10 @@ async fn a_handshake_that_outlasts_an_attempt_serves_the_next() {
         assert!(progress.is_connecting(), "nothing is sent yet");
     }
     go_on.send(()).unwrap();
+    let now = || transport.shared.runtime().now().mono;
+    let begin = now();
     while transport.shared.idle().is_empty() {
+        assert!(now().since(begin) < PATIENCE, "the connection is lost");
         tokio::task::yield_now().await;
     }
     // The server takes one connection only.
