@@ -1,12 +1,18 @@
 //! The sources that are asked one after the other, as every AWS tool does it.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
+#[cfg(any(feature = "__chain", test))]
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
-use super::cache::Cached;
+#[cfg(any(feature = "__chain", test))]
+use super::Credentials;
 use super::environment::from_environment;
 use super::fetch::Fetch;
-use super::{Credentials, CredentialsError, CredentialsSource, FixedCredentials, Trouble};
+use super::{CredentialsError, CredentialsSource, FixedCredentials, Trouble};
+#[cfg(any(feature = "__chain", test))]
 use crate::runtime::BoxFuture;
 use crate::wire::{Network, Variant};
 
@@ -45,9 +51,45 @@ pub(crate) fn default_source(
     candidates.push(profile(setting));
     candidates.push(container(setting));
     candidates.push(instance_metadata(setting));
-    let chain = Chain::of(candidates)?;
+    check(&candidates)?;
+    in_turn(candidates, setting)
+}
+
+#[cfg(feature = "__chain")]
+fn in_turn(
+    candidates: Vec<Candidate>,
+    setting: &Setting<'_>,
+) -> Result<Arc<dyn CredentialsSource>, CredentialsError> {
+    let chain = Arc::new(Chain::of(candidates));
     let runtime = setting.network.runtime().clone();
-    Ok(Arc::new(Cached::new(Arc::new(chain), runtime)))
+    Ok(Arc::new(super::cache::Cached::new(chain, runtime)))
+}
+
+/// No source that is asked is built in.
+#[cfg(not(feature = "__chain"))]
+fn in_turn(
+    _: Vec<Candidate>,
+    _: &Setting<'_>,
+) -> Result<Arc<dyn CredentialsSource>, CredentialsError> {
+    Err(no_source())
+}
+
+/// Errors where nothing can ever come of it.
+fn check(candidates: &[Candidate]) -> Result<(), CredentialsError> {
+    let mut tried = None;
+    for candidate in candidates {
+        match candidate {
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let error = add(tried, error.clone());
+                if error.trouble() != Trouble::Absent {
+                    return Err(error);
+                }
+                tried = Some(error);
+            }
+        }
+    }
+    Err(tried.unwrap_or_else(no_source))
 }
 
 /// A source, or why it is none.
@@ -144,6 +186,7 @@ fn missing(setting: &Setting<'_>, source: &str, variables: &[&str], feature: &st
 /// Sources in their order. One that is absent is passed over; any other speaks for all, and once
 /// it has given something, for good: a file that is caught half written must not change who we are.
 #[derive(Clone)]
+#[cfg(any(feature = "__chain", test))]
 struct Chain {
     candidates: Arc<[Candidate]>,
     /// The place of the source that has given something.
@@ -152,29 +195,14 @@ struct Chain {
     waiting: Arc<Mutex<Option<CredentialsError>>>,
 }
 
+#[cfg(any(feature = "__chain", test))]
 impl Chain {
-    /// Errors where nothing can ever come of it.
-    fn of(candidates: Vec<Candidate>) -> Result<Self, CredentialsError> {
-        let mut tried = None;
-        for candidate in &candidates {
-            match candidate {
-                Ok(_) => {
-                    return Ok(Self {
-                        candidates: candidates.into(),
-                        chosen: Arc::default(),
-                        waiting: Arc::default(),
-                    });
-                }
-                Err(error) => {
-                    let error = add(tried, error.clone());
-                    if error.trouble() != Trouble::Absent {
-                        return Err(error);
-                    }
-                    tried = Some(error);
-                }
-            }
+    fn of(candidates: Vec<Candidate>) -> Self {
+        Self {
+            candidates: candidates.into(),
+            chosen: Arc::default(),
+            waiting: Arc::default(),
         }
-        Err(tried.unwrap_or_else(no_source))
     }
 
     async fn ask(self) -> Result<Credentials, CredentialsError> {
@@ -242,6 +270,7 @@ fn no_source() -> CredentialsError {
     CredentialsError::new("chain", "there is no source in it")
 }
 
+#[cfg(any(feature = "__chain", test))]
 impl Fetch for Chain {
     fn fetch(&self) -> BoxFuture<Result<Credentials, CredentialsError>> {
         Box::pin(self.clone().ask())
@@ -252,6 +281,7 @@ impl Fetch for Chain {
     }
 }
 
+#[cfg(any(feature = "__chain", test))]
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sources = self.candidates.iter().flatten();

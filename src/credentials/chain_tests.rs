@@ -54,9 +54,9 @@ async fn asked(chain: &Chain) -> Result<String, String> {
 async fn what_is_absent_is_passed_over_and_named_where_nothing_comes() {
     let candidates = || vec![Err(absent("a")), source("b", [Err(absent("b"))])];
     let with_another = [candidates(), vec![source("c", [key("C")])]].concat();
-    let chain = Chain::of(with_another).unwrap();
+    let chain = Chain::of(with_another);
     assert_eq!(asked(&chain).await.unwrap(), "C");
-    let chain = Chain::of(candidates()).unwrap();
+    let chain = Chain::of(candidates());
     let error = asked(&chain).await.unwrap_err();
     assert_eq!(error, "no credentials: a (not set), b (not set)");
 }
@@ -72,7 +72,7 @@ async fn what_is_set_up_and_does_not_work_ends_the_chain() {
             source("b", [Err(error.clone())]),
             source("c", [key("C")]),
         ];
-        let chain = Chain::of(chain).unwrap();
+        let chain = Chain::of(chain);
         let got = chain.fetch().await.unwrap_err();
         assert_eq!(got.trouble(), error.trouble());
         let text = got.to_string();
@@ -82,7 +82,7 @@ async fn what_is_set_up_and_does_not_work_ends_the_chain() {
         );
     }
     let broken = Err(CredentialsError::broken("a", "wrong"));
-    let error = Chain::of(vec![broken, source("b", [])]).err().unwrap();
+    let error = check(&[broken, source("b", [])]).unwrap_err();
     assert_eq!(error.to_string(), "no credentials: a (wrong)");
 }
 
@@ -91,7 +91,7 @@ async fn what_is_set_up_and_does_not_work_ends_the_chain() {
 async fn who_has_given_once_is_asked_alone_from_then_on() {
     let first = [Err(absent("a")), key("WRONG")];
     let second = [key("B1"), Err(absent("b")), key("B2")];
-    let chain = Chain::of(vec![source("a", first), source("b", second)]).unwrap();
+    let chain = Chain::of(vec![source("a", first), source("b", second)]);
     assert_eq!(asked(&chain).await.unwrap(), "B1");
     let error = chain.fetch().await.unwrap_err();
     assert!(error.is_passing(), "{error}");
@@ -101,7 +101,7 @@ async fn who_has_given_once_is_asked_alone_from_then_on() {
 #[test]
 fn who_waits_can_say_for_what() {
     let chain = vec![Err(absent("a")), source("b", [])];
-    let chain = Chain::of(chain).unwrap();
+    let chain = Chain::of(chain);
     assert_eq!(chain.waiting_for(), None);
     let mut fetch = chain.fetch();
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
