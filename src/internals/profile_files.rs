@@ -15,10 +15,14 @@ pub fn body(data: &[u8]) {
         let shown = error.to_string();
         assert!(!shown.contains(char::is_control), "{shown:?}");
         for secret in secrets(config).chain(secrets(credentials)) {
-            assert!(
-                name.contains(secret) || !shown.contains(secret),
-                "{shown:?}"
-            );
+            if name.contains(secret) || !shown.contains(secret) {
+                continue;
+            }
+            // A secret can be made of our own words; those stay where it is another.
+            let other = |file: &str| file.replace(secret, &"Q".repeat(secret.len()));
+            let again = profile::check_text(&other(config), &other(credentials), name.trim_end());
+            let again = again.err().map(|error| error.to_string());
+            assert!(again.is_some_and(|it| it.contains(secret)), "{shown:?}");
         }
     }
 
