@@ -15,14 +15,10 @@ pub fn body(data: &[u8]) {
         let shown = error.to_string();
         assert!(!shown.contains(char::is_control), "{shown:?}");
         for secret in secrets(config).chain(secrets(credentials)) {
-            if name.contains(secret) || !shown.contains(secret) {
-                continue;
-            }
-            // A secret can be made of our own words; those stay where it is another.
-            let other = |file: &str| file.replace(secret, &"Q".repeat(secret.len()));
-            let again = profile::check_text(&other(config), &other(credentials), name.trim_end());
-            let again = again.err().map(|error| error.to_string());
-            assert!(again.is_some_and(|it| it.contains(secret)), "{shown:?}");
+            assert!(
+                name.contains(secret) || !shown.contains(secret),
+                "{shown:?}"
+            );
         }
     }
 
@@ -37,13 +33,15 @@ pub fn body(data: &[u8]) {
     }
 }
 
-/// Values of secret settings, so long and in the file but once that no other word can be meant.
+/// Values of secret settings in the alphabet of real ones, so long and in the file but once that
+/// no word of ours or of the file can be meant.
 fn secrets(text: &str) -> impl Iterator<Item = &str> {
     let values = text.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         let key = key.trim().to_lowercase();
         let secret = ["aws_secret_access_key", "aws_session_token"].contains(&key.as_str());
-        Some(value.trim()).filter(|value| secret && value.len() >= 8)
+        let real = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+        Some(value.trim()).filter(|value| secret && value.len() >= 16 && value.bytes().all(real))
     });
     values.filter(|value| text.matches(value).count() == 1)
 }

@@ -15,6 +15,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs as provider;
 #[cfg(not(feature = "aws-lc-rs"))]
 use tokio_rustls::rustls::crypto::ring as provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+#[cfg(feature = "tls12")]
 use tokio_rustls::rustls::version::TLS12;
 pub(crate) use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
@@ -144,10 +145,12 @@ async fn refused(address: &str, roots: Option<&str>) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roots_of_our_own_vouch_for_a_server() {
-    for version in [&TLS12, &TLS13] {
-        if version.version == TLS12.version && cfg!(not(feature = "tls12")) {
-            continue;
-        }
+    let versions = [
+        &TLS13,
+        #[cfg(feature = "tls12")]
+        &TLS12,
+    ];
+    for version in versions {
         let authority = Authority::new();
         let address = serve(authority.good(), &[version], answer);
         let transport = transport(&address, Some(&authority.pem));
@@ -191,13 +194,32 @@ async fn a_handshake_that_outlasts_an_attempt_serves_the_next() {
     assert_eq!(ask(&transport).await.unwrap(), "done");
 }
 
-#[cfg(not(feature = "tls12"))]
+/// The extension of the client's first message that says which versions it speaks
+/// ([RFC 8446](https://www.rfc-editor.org/rfc/rfc8446#section-4.2.1)).
 #[tokio::test(flavor = "multi_thread")]
-async fn without_tls12_a_server_that_speaks_nothing_newer_is_refused() {
-    let authority = Authority::new();
-    let address = serve(authority.good(), &[&TLS12], answer);
-    let reason = refused(&address, Some(&authority.pem)).await;
-    assert!(reason.contains("ProtocolVersion"), "{reason}");
+async fn tls_1_2_is_offered_only_with_its_feature() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let hello = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        stream.read_exact(&mut hello).unwrap();
+        hello
+    });
+    refused(&address, Some(&Authority::new().pem)).await;
+    let hello = hello.join().unwrap();
+    let offers = |versions: &[u8]| hello.windows(versions.len()).any(|it| it == versions);
+    assert_eq!(
+        offers(&[0, 43, 0, 5, 4, 3, 4, 3, 3]),
+        cfg!(feature = "tls12")
+    );
+    assert_eq!(
+        offers(&[0, 43, 0, 3, 2, 3, 4]),
+        cfg!(not(feature = "tls12"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +305,7 @@ async fn without_the_feature_a_proxy_that_is_wanted_is_spoken_of() {
     let network = Network::new(
         Arc::new(Tokio::new()),
         PATIENCE,
-        None,
+        Some(RootCertificates::from_pem(Authority::new().pem.as_bytes()).unwrap()),
         Proxies::from_environment(&lookup).unwrap(),
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
