@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::options::{AttributeNames, Terms};
 use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
 
-use super::attributes::{BadAttribute, Holder, LARGEST_FENCE, LockState, without_lock};
+use super::attributes::{BadAttribute, LARGEST_FENCE, LockState, without_lock};
 use super::backoff::Jitter;
 use super::lease::{Lease, Written};
 use super::retry::{RetryBudget, RetryPolicy};
-use super::writes::{self, AcquireWrite, Pair};
+use super::watch::{Clocks, Sight, Watch};
+use super::writes::{self, AcquireWrite};
 
 /// Attempts that are remembered so that a refusal can be recognised as our own lock.
 const MOST_ATTEMPTS: usize = 64;
@@ -30,9 +31,7 @@ pub(crate) struct Acquire {
     unsettled: bool,
     /// The same, of all attempts but the last.
     unsettled_before: bool,
-    seen: Option<Seen>,
-    /// The pair that was last tried out of turn, because it was dead.
-    prompted: Option<Pair>,
+    watch: Watch,
     failures: u32,
     throttles: u32,
     last_failure: Option<Failure>,
@@ -43,17 +42,6 @@ pub(crate) struct Acquire {
 struct Attempt {
     expires: i64,
     sent: Moment,
-}
-
-/// A lock of another's, as first seen in this state.
-#[derive(Debug)]
-struct Seen {
-    pair: Pair,
-    lease: Option<Duration>,
-    since: Monotonic,
-    /// It is a version that this client gave up: nobody believes in it.
-    abandoned: bool,
-    holder: Holder,
 }
 
 /// What an answer means for the acquisition.
@@ -100,8 +88,7 @@ impl Acquire {
             latest: 0,
             unsettled: false,
             unsettled_before: false,
-            seen: None,
-            prompted: None,
+            watch: Watch::default(),
             failures: 0,
             throttles: 0,
             last_failure: None,
@@ -141,9 +128,9 @@ impl Acquire {
 
     /// The error of an acquisition that is given up because the time is up.
     pub(crate) fn out_of_time(&self) -> Error {
-        match (&self.seen, &self.last_failure) {
+        match (self.watch.holder(), &self.last_failure) {
             (_, Some(failure)) => Error::out_of_time(Some(failure.clone())),
-            (Some(seen), None) => Error::held(Some(seen.holder.clone())),
+            (Some(holder), None) => Error::held(Some(holder.clone())),
             (None, None) => Error::out_of_time(None),
         }
     }
@@ -167,7 +154,6 @@ impl Acquire {
         });
         self.unsettled_before = self.unsettled;
         self.unsettled = true;
-        let seen_dead = self.seen.as_ref().filter(|seen| seen.is_dead(now));
         writes::acquire(
             terms,
             &AcquireWrite {
@@ -175,7 +161,7 @@ impl Acquire {
                 expires: self.latest,
                 unix_millis: (expiry_base.0 / 1_000_000).max(0),
                 dead_before: (!doubtful).then(|| now.wall.minus(terms.max_clock_skew).0),
-                seen_dead: seen_dead.map(|seen| &seen.pair),
+                seen_dead: self.watch.dead_pair(now),
             },
         )
     }
@@ -241,7 +227,7 @@ impl Acquire {
         self.failures = 0;
         self.throttles = 0;
         self.last_failure = None;
-        self.held_by(state, ours, around)
+        self.held_by(state, around)
     }
 
     fn acquired(
@@ -272,44 +258,30 @@ impl Acquire {
     }
 
     /// Watches another's lock, and wakes when it is due to be dead.
-    fn held_by(&mut self, state: LockState, ours: bool, around: Surroundings<'_>) -> Verdict {
-        let now = around.now;
+    fn held_by(&mut self, state: LockState, around: Surroundings<'_>) -> Verdict {
+        let (now, terms) = (around.now, around.terms);
+        let clocks = Clocks {
+            now,
+            skew: terms.max_clock_skew,
+            doubtful: around.doubtful,
+        };
         let interval_ends = now
             .mono
             .plus(around.jitter.around(self.interval(around.terms)));
-        self.next_at = interval_ends;
-        let Some(holder) = state.holder() else {
-            // Free and readable, and refused all the same: somebody was faster in between.
-            return Verdict::Held;
+        let version = &self.version;
+        let sight = self.watch.see(state, clocks, |other| {
+            other == version || (around.is_abandoned)(other)
+        });
+        self.next_at = match sight {
+            Sight::Dead => now.mono,
+            Sight::Held(Some(due)) => interval_ends.min(due),
+            // If it is free, somebody was faster in between.
+            Sight::Held(None) | Sight::Free => interval_ends,
         };
-        let pair = Pair {
-            version: state.version,
-            expires: state.expires.unwrap_or(0),
-        };
-        let abandoned = ours || pair.version.as_deref().is_some_and(around.is_abandoned);
-        let seen = match self.seen.take() {
-            Some(seen) if seen.pair == pair => seen,
-            _ => Seen {
-                pair,
-                lease: state.lease,
-                since: now.mono,
-                abandoned,
-                holder,
-            },
-        };
-        let due = seen.due(now, around.terms.max_clock_skew, around.doubtful);
-        if due.is_some_and(|due| due <= now.mono) {
-            if self.prompted.as_ref() != Some(&seen.pair) {
-                self.prompted = Some(seen.pair.clone());
-                self.next_at = now.mono;
-                self.seen = Some(seen);
-                return Verdict::Again;
-            }
-        } else if let Some(due) = due {
-            self.next_at = interval_ends.min(due);
+        match sight {
+            Sight::Dead => Verdict::Again,
+            Sight::Held(_) | Sight::Free => Verdict::Held,
         }
-        self.seen = Some(seen);
-        Verdict::Held
     }
 
     fn failed(&mut self, failure: Failure, around: Surroundings<'_>) -> Verdict {
@@ -341,37 +313,6 @@ impl Acquire {
         doubled.min(LONGEST_INTERVAL.max(terms.retry_interval))
     }
 }
-
-impl Seen {
-    /// Rule 2: it stood unchanged for the lease that it states and 1 % more. What nobody
-    /// believes in is dead at once.
-    fn is_dead(&self, now: Moment) -> bool {
-        self.abandoned || self.dies_unchanged_at().is_some_and(|at| at <= now.mono)
-    }
-
-    fn dies_unchanged_at(&self) -> Option<Monotonic> {
-        let lease = self.lease?;
-        Some(self.since.plus(lease + lease / 100))
-    }
-
-    /// When it is dead by either rule, unless it is renewed.
-    fn due(&self, now: Moment, skew: Duration, doubtful: bool) -> Option<Monotonic> {
-        if self.abandoned {
-            return Some(now.mono);
-        }
-        let by_wall = (!doubtful && skew < FAR).then(|| {
-            let dead = Wall(self.pair.expires).plus(skew).0.saturating_add(1);
-            now.mono.plus(Wall(dead).since(now.wall))
-        });
-        [by_wall, self.dies_unchanged_at()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-}
-
-/// A skew with which rule 1 never comes true.
-const FAR: Duration = Duration::from_nanos(i64::MAX.unsigned_abs());
 
 /// Reads the lock, and refuses one whose fencing token cannot be raised any more.
 fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribute> {

@@ -20,6 +20,7 @@ mod deadline;
 mod lease;
 mod retry;
 mod trust;
+mod watch;
 mod writes;
 
 pub(crate) use acquire::{Acquire, Acquired, Surroundings, Verdict};
