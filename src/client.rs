@@ -18,7 +18,7 @@ use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
 use crate::queue::Queues;
 use crate::runtime::{BoxFuture, Event, First, Runtime, both, race};
 use crate::wire::{
-    Endpoint, Failure, FailureKind, Outcome, Progress, SendError, Transport, Write, outcome,
+    Endpoint, Failure, FailureKind, Item, Operation, Outcome, Progress, SendError, Transport,
     request, server_date, sign,
 };
 
@@ -74,8 +74,8 @@ pub(crate) struct Parts {
 }
 
 /// An answer, or that none came.
-pub(crate) struct Answer {
-    pub(crate) outcome: Outcome,
+pub(crate) struct Answer<R = Option<Item>> {
+    pub(crate) outcome: Outcome<R>,
     pub(crate) arrived: Moment,
 }
 
@@ -227,18 +227,18 @@ impl Shared {
         Err(failure)
     }
 
-    /// Signs and sends a write that was made at `sent`.
+    /// Signs and sends an operation that was made at `sent`.
     ///
     /// Dropping the future leaves the outcome unknown.
-    pub(crate) fn send(
+    pub(crate) fn send<O: Operation<Refusal: Send + 'static>>(
         self: &Arc<Self>,
-        write: &Write<'_>,
+        operation: &O,
         credentials: &Credentials,
         sent: Moment,
         timeout: Duration,
         skew: Duration,
-    ) -> BoxFuture<Answer> {
-        let signed = request(&self.endpoint, write).and_then(|mut request| {
+    ) -> BoxFuture<Answer<O::Refusal>> {
+        let signed = request(&self.endpoint, operation).and_then(|mut request| {
             let time = self.trust().signing_time(sent).system_time();
             sign(&mut request, credentials, "dynamodb", &self.region, time)
                 .map_err(|error| error.to_string())?;
@@ -247,7 +247,10 @@ impl Shared {
         let (shared, credentials) = (self.clone(), credentials.clone());
         Box::pin(async move {
             let mut outcome = match signed {
-                Ok(request) => shared.exchange(request, sent, timeout, skew).await,
+                Ok(request) => {
+                    let read = O::outcome;
+                    shared.exchange(request, sent, timeout, skew, read).await
+                }
                 Err(problem) => {
                     let problem = ["the request could not be made: ", &problem].concat();
                     Outcome::NotApplied(Failure::of(FailureKind::Other, problem))
@@ -274,20 +277,21 @@ impl Shared {
         })
     }
 
-    async fn exchange(
+    async fn exchange<R>(
         &self,
         mut request: http::Request<bytes::Bytes>,
         sent: Moment,
         timeout: Duration,
         skew: Duration,
-    ) -> Outcome {
+        read: fn(&http::Response<bytes::Bytes>) -> Outcome<R>,
+    ) -> Outcome<R> {
         let limit = self.runtime.sleep_until(sent.mono.plus(timeout));
         let progress = Progress::default();
         request.extensions_mut().insert(progress.clone());
         match race(self.transport.send(request), limit).await {
             First::A(Ok(answer)) => {
                 let arrived = self.runtime.now();
-                let outcome = outcome(&answer);
+                let outcome = read(&answer);
                 // A damaged answer does not tell the time either.
                 let is_damaged =
                     matches!(&outcome, Outcome::Unknown(it) if it.kind == FailureKind::BadAnswer);

@@ -11,7 +11,8 @@ use crate::protocol::{
     Acquire, Backoff, Jitter, RetryBudget, RetryPolicy, Surroundings, Verdict, abandon,
 };
 use crate::wire::{
-    Action, AttributeValue, Failure, FailureKind, Item, Outcome, Placeholders, Returns, Write,
+    Action, AttributeValue, Failure, FailureKind, Item, Operation, Outcome, Placeholders, Returns,
+    Write,
 };
 
 use super::any_value;

@@ -2,7 +2,7 @@ use super::*;
 use crate::clock::nanos;
 use crate::options::Options;
 use crate::protocol::Backoff;
-use crate::wire::{AttributeValue, Number};
+use crate::wire::{AttributeValue, Number, Operation};
 
 const MS: u64 = 1_000_000;
 

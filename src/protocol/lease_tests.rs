@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::{Monotonic, Wall};
 use crate::options::Options;
-use crate::wire::{AttributeValue, Number};
+use crate::wire::{AttributeValue, Number, Operation};
 
 const LEASE: Duration = Duration::from_millis(500);
 

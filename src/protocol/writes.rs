@@ -189,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::options::Options;
+    use crate::wire::Operation;
 
     fn terms(change: impl FnOnce(&mut Options)) -> Terms {
         let mut options = Options::new("leases".into(), ("id", "job-42").into());

@@ -4,6 +4,8 @@
 //! another nor with a reserved word, whatever the attributes are called.
 //! See <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html>.
 
+use std::borrow::Cow;
+
 use serde_core::ser::{Serialize, SerializeMap, Serializer};
 
 use super::value::AttributeValue;
@@ -12,7 +14,7 @@ use super::value::AttributeValue;
 #[derive(Debug, Default)]
 pub(crate) struct Placeholders<'a> {
     names: Vec<&'a str>,
-    values: Vec<AttributeValue>,
+    values: Vec<Cow<'a, AttributeValue>>,
 }
 
 impl<'a> Placeholders<'a> {
@@ -28,7 +30,16 @@ impl<'a> Placeholders<'a> {
 
     /// The placeholder of a value.
     pub(crate) fn value(&mut self, value: impl Into<AttributeValue>) -> Placeholder {
-        self.values.push(value.into());
+        self.push(Cow::Owned(value.into()))
+    }
+
+    /// The placeholder of a value that stays where it is.
+    pub(crate) fn borrowed(&mut self, value: &'a AttributeValue) -> Placeholder {
+        self.push(Cow::Borrowed(value))
+    }
+
+    fn push(&mut self, value: Cow<'a, AttributeValue>) -> Placeholder {
+        self.values.push(value);
         Placeholder {
             sigil: ':',
             number: self.values.len() - 1,
@@ -38,6 +49,11 @@ impl<'a> Placeholders<'a> {
     /// `ExpressionAttributeNames`, as a JSON object.
     pub(super) fn names(&self) -> Names<'_> {
         Names(&self.names)
+    }
+
+    /// The same, where there is a name; DynamoDB refuses an empty object.
+    pub(super) fn some_names(&self) -> Option<Names<'_>> {
+        (!self.names.is_empty()).then_some(Names(&self.names))
     }
 
     /// `ExpressionAttributeValues`, as a JSON object; `None` where there is no value, since
@@ -68,7 +84,7 @@ impl Serialize for Names<'_> {
     }
 }
 
-pub(super) struct Values<'a>(&'a [AttributeValue]);
+pub(super) struct Values<'a>(&'a [Cow<'a, AttributeValue>]);
 
 impl Serialize for Values<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -120,6 +136,21 @@ mod tests {
             .map(|name| placeholders.name(name).to_string())
             .collect();
         assert_eq!(odd, ["#0", "#1", "#2", "#3", "#4", "#5", "#6"]);
+    }
+
+    #[test]
+    fn a_value_can_be_borrowed() {
+        let kept = AttributeValue::from("kept");
+        let mut placeholders = Placeholders::default();
+        assert_eq!(placeholders.value("own").to_string(), ":0");
+        assert_eq!(placeholders.borrowed(&kept).to_string(), ":1");
+        assert!(
+            matches!(placeholders.values[1], Cow::Borrowed(value) if std::ptr::eq(value, &kept))
+        );
+        assert_eq!(
+            serde_json::to_string(&placeholders.values().unwrap()).unwrap(),
+            r#"{":0":{"S":"own"},":1":{"S":"kept"}}"#
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod http;
 mod operation;
 mod response;
 mod sign;
+mod transaction;
 mod value;
 
 use std::fmt;
@@ -23,9 +24,12 @@ pub(crate) use http::Proxies;
 pub(crate) use http::tls_tests;
 #[cfg(feature = "__tls")]
 pub use http::{InvalidRoots, RootCertificates};
-pub(crate) use operation::{Action, Returns, Write};
-pub(crate) use response::{Failure, FailureKind, Outcome, outcome, printable, server_date};
+pub(crate) use operation::{Action, Operation, Read, Returns, Write};
+#[cfg(any(test, feature = "__internals"))]
+pub(crate) use response::outcome;
+pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date};
 pub(crate) use sign::sign;
+pub(crate) use transaction::{Effect, Entry, Reason, Reasons, Transaction};
 pub use value::{AttributeValue, InvalidValue, Item, Number, Set};
 
 use crate::runtime::BoxFuture;
@@ -114,16 +118,16 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The request that a write is, not yet signed.
-pub(crate) fn request(
+/// The request that an operation is, not yet signed.
+pub(crate) fn request<O: Operation>(
     endpoint: &Endpoint,
-    write: &Write<'_>,
+    operation: &O,
 ) -> Result<::http::Request<Bytes>, String> {
-    let body = write.body().map_err(|error| error.to_string())?;
+    let body = operation.body().map_err(|error| error.to_string())?;
     ::http::Request::post("/")
         .header("host", endpoint.host())
         .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-target", write.target())
+        .header("x-amz-target", operation.target())
         .body(body.into())
         .map_err(|error| error.to_string())
 }

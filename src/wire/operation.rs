@@ -2,8 +2,27 @@
 
 use serde_core::ser::{Serialize, SerializeMap, Serializer};
 
-use super::expression::Placeholders;
+use ::http::Response;
+use bytes::Bytes;
+
+use super::expression::{Placeholder, Placeholders};
+use super::response::{Outcome, bad_answer, item_under, outcome_of};
 use super::value::Item;
+
+/// One call of the API: what is sent, and how its answer is read.
+pub(crate) trait Operation {
+    /// What is known where the condition was not met.
+    type Refusal;
+
+    /// The value of the `X-Amz-Target` header.
+    fn target(&self) -> &'static str;
+
+    /// The request's body. Fails only on attribute values that break DynamoDB's own rules.
+    fn body(&self) -> Result<Vec<u8>, serde_json::Error>;
+
+    /// What an answer says.
+    fn outcome(answer: &Response<Bytes>) -> Outcome<Self::Refusal>;
+}
 
 /// One conditional write to one item: an [`UpdateItem`] or a [`DeleteItem`].
 ///
@@ -38,18 +57,91 @@ pub(crate) enum Returns {
     AllNew,
 }
 
-impl Write<'_> {
-    /// The value of the `X-Amz-Target` header.
-    pub(crate) fn target(&self) -> &'static str {
+impl Operation for Write<'_> {
+    /// The item as it is; `None` where there is none.
+    type Refusal = Option<Item>;
+
+    fn target(&self) -> &'static str {
         match self.action {
             Action::Update { .. } => "DynamoDB_20120810.UpdateItem",
             Action::Delete => "DynamoDB_20120810.DeleteItem",
         }
     }
 
-    /// The request's body. Fails only on attribute values that break DynamoDB's own rules.
-    pub(crate) fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
+    fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
+    }
+
+    fn outcome(answer: &Response<Bytes>) -> Outcome {
+        super::response::outcome(answer)
+    }
+}
+
+/// Reads one item, strongly consistently:
+/// [`GetItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GetItem.html).
+///
+/// An answer without an item is an item without attributes.
+#[derive(Debug)]
+pub(crate) struct Read<'a> {
+    table: &'a str,
+    key: &'a Item,
+    /// The attributes to bring; none of them: all.
+    placeholders: Placeholders<'a>,
+    projection: Vec<Placeholder>,
+}
+
+impl<'a> Read<'a> {
+    /// The whole item, or only the `attributes` where there are some.
+    pub(crate) fn of(table: &'a str, key: &'a Item, attributes: &[&'a str]) -> Self {
+        let mut placeholders = Placeholders::default();
+        let projection = attributes
+            .iter()
+            .map(|name| placeholders.name(name))
+            .collect();
+        Self {
+            table,
+            key,
+            placeholders,
+            projection,
+        }
+    }
+}
+
+impl Operation for Read<'_> {
+    /// There is no condition.
+    type Refusal = std::convert::Infallible;
+
+    fn target(&self) -> &'static str {
+        "DynamoDB_20120810.GetItem"
+    }
+
+    fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    fn outcome(answer: &Response<Bytes>) -> Outcome<Self::Refusal> {
+        outcome_of(
+            answer,
+            |body| item_under("Item", body).map(Option::unwrap_or_default),
+            |_| false,
+            // No code is a refusal's.
+            |answer| Outcome::NotApplied(bad_answer(answer, &["a read was refused"])),
+        )
+    }
+}
+
+impl Serialize for Read<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("TableName", self.table)?;
+        map.serialize_entry("Key", self.key)?;
+        map.serialize_entry("ConsistentRead", &true)?;
+        if !self.projection.is_empty() {
+            let names: Vec<String> = self.projection.iter().map(Placeholder::to_string).collect();
+            map.serialize_entry("ProjectionExpression", &names.join(", "))?;
+            map.serialize_entry("ExpressionAttributeNames", &self.placeholders.names())?;
+        }
+        map.end()
     }
 }
 
@@ -111,6 +203,34 @@ mod tests {
                 r##""ReturnValuesOnConditionCheckFailure":"ALL_OLD"}"##,
             )
         );
+    }
+
+    #[test]
+    fn get_item_has_these_bytes() {
+        let key = key();
+        let text = |read: &Read<'_>| String::from_utf8(read.body().unwrap()).unwrap();
+        let whole = Read::of("jobs", &key, &[]);
+        assert_eq!(whole.target(), "DynamoDB_20120810.GetItem");
+        assert_eq!(
+            text(&whole),
+            r#"{"TableName":"jobs","Key":{"id":{"S":"job-42"}},"ConsistentRead":true}"#
+        );
+        assert_eq!(
+            text(&Read::of("jobs", &key, &["size", "a.b"])),
+            concat!(
+                r##"{"TableName":"jobs","Key":{"id":{"S":"job-42"}},"ConsistentRead":true,"##,
+                r##""ProjectionExpression":"#0, #1","ExpressionAttributeNames":{"#0":"size","#1":"a.b"}}"##,
+            )
+        );
+    }
+
+    #[test]
+    fn an_item_that_is_not_there_has_no_attributes() {
+        let read = |body: &'static str| Read::outcome(&Response::new(Bytes::from(body)));
+        let item = read(r#"{"Item":{"id":{"S":"a"}}}"#);
+        assert!(matches!(item, Outcome::Applied(it) if it == Item::from_iter([("id", "a")])));
+        assert!(matches!(read("{}"), Outcome::Applied(it) if it.is_empty()));
+        assert!(matches!(read(r#"{"Item":7}"#), Outcome::Unknown(_)));
     }
 
     #[test]

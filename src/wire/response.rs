@@ -1,25 +1,27 @@
 //! Status, headers and bytes of an answer, and what they say became of the write.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use serde_core::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::SendError;
 use super::value::Item;
 
-/// What became of a write.
+/// What became of a request. `R`: what is known of a refusal; for a write to one item the item as
+/// it is, `None` where there is none.
 #[derive(Debug)]
-pub(crate) enum Outcome {
-    /// DynamoDB applied it; the attributes that it was asked to return.
+pub(crate) enum Outcome<R = Option<Item>> {
+    /// DynamoDB applied it; the attributes that it was asked for.
     Applied(Item),
-    /// The condition was not met; the item as it is, `None` where there is none.
-    Refused(Option<Item>),
+    /// The condition was not met.
+    Refused(R),
     /// Surely not applied.
     NotApplied(Failure),
     /// It may have been applied, or may still be.
@@ -81,7 +83,7 @@ impl FailureKind {
     }
 }
 
-impl From<SendError> for Outcome {
+impl<R> From<SendError> for Outcome<R> {
     fn from(error: SendError) -> Self {
         let failure = Failure {
             kind: FailureKind::Unavailable,
@@ -98,17 +100,35 @@ impl From<SendError> for Outcome {
 }
 
 /// Reads an answer to `UpdateItem` or `DeleteItem`.
+pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
+    outcome_of(
+        answer,
+        |body| item_under("Attributes", body).map(Option::unwrap_or_default),
+        |code| code == "ConditionalCheckFailedException",
+        |answer| match item_under("Item", answer.body()) {
+            Ok(item) => Outcome::Refused(item),
+            Err(error) => Outcome::NotApplied(unreadable(answer, &error)),
+        },
+    )
+}
+
+/// Reads an answer to any operation.
 ///
 /// Only DynamoDB's own word counts, and only whole: 200 with a readable body is applied, an error code of
 /// DynamoDB's below 500 is not applied, and everything else is unknown.
 /// [Error handling](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html)
-pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
+pub(super) fn outcome_of<R>(
+    answer: &Response<Bytes>,
+    applied: fn(&[u8]) -> Result<Item, serde_json::Error>,
+    is_refusal: fn(&str) -> bool,
+    refused: fn(&Response<Bytes>) -> Outcome<R>,
+) -> Outcome<R> {
     if let Err(damage) = intact(answer) {
         return Outcome::Unknown(bad_answer(answer, &[damage]));
     }
     if answer.status() == StatusCode::OK {
-        return match item_under("Attributes", answer.body()) {
-            Ok(attributes) => Outcome::Applied(attributes.unwrap_or_default()),
+        return match applied(answer.body()) {
+            Ok(attributes) => Outcome::Applied(attributes),
             Err(error) => Outcome::Unknown(unreadable(answer, &error)),
         };
     }
@@ -132,11 +152,8 @@ pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
             _ => FailureKind::BadAnswer,
         }));
     }
-    if code == "ConditionalCheckFailedException" {
-        return match item_under("Item", answer.body()) {
-            Ok(item) => Outcome::Refused(item),
-            Err(error) => Outcome::NotApplied(unreadable(answer, &error)),
-        };
+    if is_refusal(code) {
+        return refused(answer);
     }
     match kind {
         FailureKind::Unavailable => Outcome::Unknown(failure(kind)),
@@ -187,7 +204,7 @@ pub(crate) fn server_date(answer: &Response<Bytes>) -> Option<i64> {
 /// The codes of
 /// [DynamoDB](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html)
 /// and those [common to AWS](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html).
-fn kind_of(code: &str, message: &str) -> FailureKind {
+pub(super) fn kind_of(code: &str, message: &str) -> FailureKind {
     match code {
         "ProvisionedThroughputExceededException"
         | "ThrottlingException"
@@ -306,45 +323,48 @@ fn bare_code(text: &str) -> Option<String> {
 }
 
 /// The item under one key of a JSON object; `None` where the key is missing or null.
-fn item_under(key: &'static str, body: &[u8]) -> Result<Option<Item>, serde_json::Error> {
+pub(super) fn item_under(
+    key: &'static str,
+    body: &[u8],
+) -> Result<Option<Item>, serde_json::Error> {
+    under(key, body)
+}
+
+/// What is under one key of a JSON object; `None` where the key is missing or null.
+pub(super) fn under<T: DeserializeOwned>(
+    key: &'static str,
+    body: &[u8],
+) -> Result<Option<T>, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let item = ItemUnder(key).deserialize(&mut json)?;
+    let found = json.deserialize_map(Under(key, PhantomData))?;
     json.end()?;
-    Ok(item)
+    Ok(found)
 }
 
-struct ItemUnder(&'static str);
+struct Under<T>(&'static str, PhantomData<T>);
 
-impl<'de> DeserializeSeed<'de> for ItemUnder {
-    type Value = Option<Item>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<Item>, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ItemUnder {
-    type Value = Option<Item>;
+impl<'de, T: DeserializeOwned> Visitor<'de> for Under<T> {
+    type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an answer of DynamoDB's")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Item>, A::Error> {
-        let mut item = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<T>, A::Error> {
+        let mut found = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == self.0 {
-                item = map.next_value()?;
+                found = map.next_value()?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(item)
+        Ok(found)
     }
 }
 
 /// An answer that ought to be readable and is not.
-fn unreadable(answer: &Response<Bytes>, error: &serde_json::Error) -> Failure {
+pub(super) fn unreadable(answer: &Response<Bytes>, error: &serde_json::Error) -> Failure {
     // What was found is named before what was expected, and may be content of the item.
     let text = error.to_string();
     let expected = text.rfind(", expected ").and_then(|at| text.get(at + 2..));
@@ -378,7 +398,7 @@ fn foreign(answer: &Response<Bytes>) -> Failure {
     failure
 }
 
-fn bad_answer(answer: &Response<Bytes>, message: &[&str]) -> Failure {
+pub(super) fn bad_answer(answer: &Response<Bytes>, message: &[&str]) -> Failure {
     Failure {
         kind: FailureKind::BadAnswer,
         code: None,
@@ -412,8 +432,8 @@ fn header<'a>(answer: &'a Response<Bytes>, name: &'static str) -> Option<&'a str
     answer.headers().get(name)?.to_str().ok()
 }
 
-const LONGEST_MESSAGE: usize = 1024;
-const LONGEST_NAME: usize = 128;
+pub(super) const LONGEST_MESSAGE: usize = 1024;
+pub(super) const LONGEST_NAME: usize = 128;
 
 /// The text without control characters, and cut off at `longest` bytes.
 pub(crate) fn printable(text: &str, longest: usize) -> Box<str> {

@@ -371,12 +371,14 @@ fn what_is_kept_is_bounded() {
 
 #[test]
 fn nothing_sent_is_not_applied_and_no_answer_is_unknown() {
-    let Outcome::NotApplied(failure) = SendError::NotSent("refused".into()).into() else {
+    let not_sent: Outcome = SendError::NotSent("refused".into()).into();
+    let Outcome::NotApplied(failure) = not_sent else {
         panic!();
     };
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert_eq!(&*failure.message, "not sent: refused");
-    let Outcome::Unknown(failure) = SendError::NoAnswer("reset".into()).into() else {
+    let no_answer: Outcome = SendError::NoAnswer("reset".into()).into();
+    let Outcome::Unknown(failure) = no_answer else {
         panic!();
     };
     assert_eq!(failure.kind, FailureKind::Unavailable);

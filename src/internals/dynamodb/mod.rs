@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::wire::{AttributeValue, Item, Write};
+use crate::wire::{AttributeValue, Item, Operation, Write};
 use condition::Condition;
 use tokens::{Operand, Tokens};
 use update::Update;
