@@ -8,7 +8,9 @@ use crate::clock::{Moment, Monotonic};
 use crate::error::Error;
 use crate::lease::{Grant, renew_once};
 use crate::options::Terms;
-use crate::protocol::{Acquire, Acquired, Jitter, Renewed, Surroundings, Verdict, abandon};
+use crate::protocol::{
+    Acquire, Acquired, Jitter, LeaseToken, Lost, Renewed, Surroundings, Verdict, abandon,
+};
 use crate::queue::Turn;
 use crate::runtime::{BoxFuture, Event, First, race};
 use crate::version::ksuid;
@@ -23,13 +25,15 @@ pub(crate) enum Patience {
     Once,
 }
 
-/// Acquires the lock; `None` where it is held and there is no patience.
+/// Acquires the lock, or goes on with a lease that was handed on; `None` where it is held and
+/// there is no patience.
 ///
 /// Dropping the future gives back in the background what may have been acquired.
 pub(crate) async fn acquire(
     client: &Arc<Shared>,
     terms: Arc<Terms>,
     patience: Patience,
+    handed_on: Option<&LeaseToken>,
 ) -> Result<Option<Grant>, Error> {
     if !client.runtime.is_running() {
         return Err(Error::no_runtime());
@@ -47,8 +51,12 @@ pub(crate) async fn acquire(
             Patience::Wait => Err(Error::held(None)),
         };
     };
+    let version = new_version(client)?;
     let mut acquisition = Acquisition {
-        machine: Acquire::new(new_version(client)?, now),
+        machine: match handed_on {
+            Some(token) => Acquire::resuming(version, token.clone(), now),
+            None => Acquire::new(version, now),
+        },
         jitter: client.jitter()?,
         client: client.clone(),
         terms,
@@ -102,6 +110,9 @@ impl Acquisition {
                     }
                     // Somebody has it by now. What comes is another acquisition.
                     self.must_give_back = false;
+                    if self.machine.is_resuming() {
+                        return Err(Lost::Expired.into());
+                    }
                     let now = self.client.runtime.now();
                     self.machine = Acquire::new(new_version(&self.client)?, now);
                 }

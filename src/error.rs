@@ -5,7 +5,7 @@ use std::fmt;
 use crate::credentials::CredentialsError;
 use crate::protocol::{BadAttribute, Holder, Lost};
 use crate::runtime::RandomUnavailable;
-use crate::wire::{Failure, FailureKind, InvalidEndpoint};
+use crate::wire::{Failure, FailureKind, InvalidEndpoint, Item};
 
 /// What went wrong, asked by predicates.
 ///
@@ -20,7 +20,7 @@ use crate::wire::{Failure, FailureKind, InvalidEndpoint};
 /// # Ok(()) }
 /// ```
 ///
-/// No error holds a secret or the content of an item beyond what names the lock's holder.
+/// No text of an error holds a secret or the content of an item beyond what names the lock's holder.
 pub struct Error(Box<Kind>);
 
 #[derive(Debug)]
@@ -39,12 +39,28 @@ enum Kind {
         out_of_time: bool,
     },
     ReleaseUnconfirmed(Failure),
+    /// The user's condition does not hold of this item.
+    ConditionFailed(Shown),
+    /// A write may have been applied, and it cannot be found out any more.
+    OutcomeUnknown {
+        lost: Option<Lost>,
+        failure: Option<Failure>,
+    },
     OutOfTime,
     Cancelled,
     Credentials(CredentialsError),
     Random(RandomUnavailable),
     NoRuntime,
     Request(String),
+}
+
+/// An item that the user may look at, and that no text shows.
+struct Shown(Item);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an item of {} attributes", self.0.len())
+    }
 }
 
 /// The option that an error speaks of.
@@ -60,6 +76,7 @@ pub(crate) enum OptionName {
     RetryInterval,
     Owner,
     DeleteOnRelease,
+    LeaseToken,
     Region,
     Endpoint,
     AttemptTimeout,
@@ -67,6 +84,7 @@ pub(crate) enum OptionName {
     Backoff,
     MaxAttempts,
     Profile,
+    Update,
     #[cfg(feature = "__tls")]
     RootCertificates,
     Proxy,
@@ -85,6 +103,7 @@ impl fmt::Display for OptionName {
             Self::RetryInterval => "retry interval",
             Self::Owner => "owner",
             Self::DeleteOnRelease => "delete on release",
+            Self::LeaseToken => "lease token",
             Self::Region => "region",
             Self::Endpoint => "endpoint URL",
             Self::AttemptTimeout => "attempt timeout",
@@ -92,6 +111,7 @@ impl fmt::Display for OptionName {
             Self::Backoff => "backoff",
             Self::MaxAttempts => "max attempts",
             Self::Profile => "profile",
+            Self::Update => "update",
             #[cfg(feature = "__tls")]
             Self::RootCertificates => "root certificates",
             Self::Proxy => "proxy",
@@ -126,8 +146,33 @@ impl Error {
     }
 
     /// The lease is lost; [`lost`](Self::lost) says why.
+    ///
+    /// A write under it was not applied, unless the error [says](Self::is_outcome_unknown) that
+    /// this is not known.
     pub fn is_lost(&self) -> bool {
-        matches!(*self.0, Kind::Lost(_))
+        self.lost().is_some()
+    }
+
+    /// A write may have been applied or not, and may yet be where nobody has written since.
+    ///
+    /// Lock the item again and look: whatever comes late, it cannot come after the next holder's
+    /// first write.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(*self.0, Kind::OutcomeUnknown { .. })
+    }
+
+    /// The condition of an [`Update`](crate::Update) does not hold, and nothing was written. The
+    /// lock was held. [`item`](Self::item) is what the condition was held against.
+    pub fn is_condition_failed(&self) -> bool {
+        matches!(*self.0, Kind::ConditionFailed(_))
+    }
+
+    /// The item of which a condition did not hold, without the lock's attributes.
+    pub fn item(&self) -> Option<&Item> {
+        match &*self.0 {
+            Kind::ConditionFailed(item) => Some(&item.0),
+            _ => None,
+        }
     }
 
     /// A lock attribute in the item has the wrong type or unreadable content.
@@ -192,8 +237,7 @@ impl Error {
     pub fn holder(&self) -> Option<&Holder> {
         match &*self.0 {
             Kind::Held(holder) => holder.as_ref(),
-            Kind::Lost(lost) => lost.taken_over_by(),
-            _ => None,
+            _ => self.lost()?.taken_over_by(),
         }
     }
 
@@ -201,6 +245,7 @@ impl Error {
     pub fn lost(&self) -> Option<&Lost> {
         match &*self.0 {
             Kind::Lost(lost) => Some(lost),
+            Kind::OutcomeUnknown { lost, .. } => lost.as_ref(),
             _ => None,
         }
     }
@@ -219,6 +264,7 @@ impl Error {
     fn failure(&self) -> Option<&Failure> {
         match &*self.0 {
             Kind::Failed { failure, .. } | Kind::ReleaseUnconfirmed(failure) => Some(failure),
+            Kind::OutcomeUnknown { failure, .. } => failure.as_ref(),
             _ => None,
         }
     }
@@ -262,6 +308,26 @@ impl Error {
 
     pub(crate) fn release_unconfirmed(failure: Failure) -> Self {
         Self::of(Kind::ReleaseUnconfirmed(failure))
+    }
+
+    pub(crate) fn condition_failed(item: Item) -> Self {
+        Self::of(Kind::ConditionFailed(Shown(item)))
+    }
+
+    /// The lease is lost with a write under way that may have been applied.
+    pub(crate) fn lost_in_writing(lost: Lost) -> Self {
+        Self::of(Kind::OutcomeUnknown {
+            lost: Some(lost),
+            failure: None,
+        })
+    }
+
+    /// A write may have been applied, and this keeps us from finding out.
+    pub(crate) fn outcome_unknown(failure: Failure) -> Self {
+        Self::of(Kind::OutcomeUnknown {
+            lost: None,
+            failure: Some(failure),
+        })
     }
 
     pub(crate) fn cancelled() -> Self {
@@ -332,6 +398,17 @@ impl fmt::Display for Error {
                 f,
                 "the release could not be confirmed, and the lock ends with its lease at the latest: {failure}"
             ),
+            Kind::ConditionFailed(_) => {
+                f.write_str("the condition of the update does not hold, and nothing was written")
+            }
+            Kind::OutcomeUnknown { lost, failure } => {
+                f.write_str("it is not known whether the write was applied")?;
+                match (lost, failure) {
+                    (Some(lost), _) => write!(f, ": the lease is lost: {lost}"),
+                    (None, Some(failure)) => write!(f, ": {failure}"),
+                    (None, None) => Ok(()),
+                }
+            }
             Kind::OutOfTime => f.write_str("the lock could not be acquired in time"),
             Kind::Cancelled => f.write_str("cancelled"),
             Kind::Credentials(error) => write!(f, "{error}"),

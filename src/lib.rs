@@ -69,6 +69,7 @@ mod runtime;
 mod simulation;
 #[cfg(feature = "tracing")]
 mod telemetry;
+mod update;
 mod version;
 mod wire;
 
@@ -76,13 +77,14 @@ pub use builder::ClientBuilder;
 pub use client::Client;
 pub use error::Error;
 pub use key::{Key, KeyValue};
-pub use lease::Lease;
+pub use lease::{Lease, Watcher};
 pub use lock::Lock;
 pub use options::{
     AttributeNames, DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_CLOCK_SKEW,
     DEFAULT_RETRY_INTERVAL, DEFAULT_TIMEOUT,
 };
-pub use protocol::{Holder, Lost};
+pub use protocol::{Holder, LeaseToken, Lost};
+pub use update::{Path, Update};
 pub use wire::{AttributeValue, InvalidValue, Item, Number, Set};
 #[cfg(feature = "__tls")]
 pub use wire::{InvalidRoots, RootCertificates};

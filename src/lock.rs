@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::options::{AttributeNames, Options};
+use crate::protocol::LeaseToken;
 use crate::runtime::{BoxFuture, First, race};
 
 /// A lock on one item of a table.
@@ -256,9 +257,40 @@ impl Lock {
         }
     }
 
+    /// Goes on with a lease that was [handed on](Lease::into_token), often by another process.
+    ///
+    /// The lock must be for the same item, with the same attribute names; its other options
+    /// count from here on, and the fencing token stays what it was. One request as a rule, which
+    /// brings the item along. Only the first to resume a token has the lock, and only once.
+    ///
+    /// Errors: [`is_lost`](Error::is_lost) where the lock was resumed by another, taken over or
+    /// released by force; otherwise as for [`acquire`](Self::acquire), where DynamoDB does not
+    /// serve us within the timeout. Dropping the future, or an error after which it is open
+    /// whether the lease was resumed, releases the lock in the background.
+    ///
+    /// ```no_run
+    /// # async fn run(lock: dynolock::Lock, text: &str) -> Result<(), dynolock::Error> {
+    /// let lease = lock.resume(&text.parse()?).await?;
+    /// lease.release().await
+    /// # }
+    /// ```
+    pub async fn resume(&self, token: &LeaseToken) -> Result<Lease, Error> {
+        let resumed = self.acquire_or_resume(Patience::Wait, Some(token));
+        let lease = self.cancellable(resumed).await??;
+        lease.ok_or_else(|| Error::held(None))
+    }
+
     async fn acquire_with(&self, patience: Patience) -> Result<Option<Lease>, Error> {
+        self.acquire_or_resume(patience, None).await
+    }
+
+    async fn acquire_or_resume(
+        &self,
+        patience: Patience,
+        token: Option<&LeaseToken>,
+    ) -> Result<Option<Lease>, Error> {
         let terms = Arc::new(self.options.parse()?);
-        let grant = acquire(&self.client.shared, terms, patience).await?;
+        let grant = acquire(&self.client.shared, terms, patience, token).await?;
         grant.map(Lease::new).transpose()
     }
 

@@ -65,6 +65,18 @@ pub(crate) enum Event<'a> {
         /// A refusal showed that it had been applied.
         recovered: bool,
     },
+    /// A write of the user's was applied under the lease, and renewed it.
+    Updated {
+        version: &'a str,
+        /// A refusal showed that it had been applied.
+        recovered: bool,
+    },
+    /// A last write was applied and has released the lock, or deleted it with its item.
+    Committed {
+        version: &'a str,
+        /// A refusal showed that it had been applied.
+        recovered: bool,
+    },
     /// What an abandoned acquisition had locked was given back.
     CleanedUp { version: &'a str },
     Lost {

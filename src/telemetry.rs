@@ -22,6 +22,12 @@ pub(crate) fn emit(event: Event<'_>) {
         Event::Released { version, recovered } => {
             debug!(target: "dynolock", version, recovered, "released");
         }
+        Event::Updated { version, recovered } => {
+            debug!(target: "dynolock", version, recovered, "updated");
+        }
+        Event::Committed { version, recovered } => {
+            debug!(target: "dynolock", version, recovered, "committed");
+        }
         Event::CleanedUp { version } => {
             debug!(target: "dynolock", version, "an abandoned acquisition is cleaned up");
         }

@@ -14,6 +14,7 @@ pub mod oracle;
 pub mod profile_files;
 pub mod protocol;
 pub mod round_trip_value;
+pub mod update_expression;
 
 mod any_value;
 mod dynamodb;

@@ -39,6 +39,7 @@ replayed! {
     profile_files
     protocol
     round_trip_value
+    update_expression
 }
 
 /// A target without a folder of seeds, or the other way round, is a mistake.

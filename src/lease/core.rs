@@ -16,6 +16,9 @@ use crate::queue::{Life, Turn};
 use crate::runtime::{Event, race};
 use crate::wire::{Failure, FailureKind, Item};
 
+/// `lost` looks at the wall clock this many times a lease: the monotonic one may have slept.
+const LOOKS_PER_LEASE: u32 = 8;
+
 pub(super) struct Core {
     pub(super) client: Arc<Shared>,
     pub(super) terms: Arc<Terms>,
@@ -34,6 +37,14 @@ pub(super) struct Core {
     pub(super) turn: Mutex<Option<Turn>>,
 }
 
+/// Whether a lease is held, and if not, why.
+pub(super) enum Standing {
+    Held,
+    Lost(Lost),
+    /// Released, dropped or handed on.
+    GivenBack,
+}
+
 impl Core {
     pub(super) fn state(&self) -> MutexGuard<'_, protocol::Lease> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,6 +55,40 @@ impl Core {
         let lost = self.notice_loss(now)?;
         self.pass_on_turn();
         Some(lost)
+    }
+
+    pub(super) fn standing(&self, now: Moment) -> Standing {
+        let lost = match self.releasing.load(Ordering::SeqCst) {
+            // Its time may run out after the release.
+            true => match self.state().known_loss() {
+                Some(lost) => Some(lost.clone()),
+                None => return Standing::GivenBack,
+            },
+            false => self.lost(now),
+        };
+        lost.map_or(Standing::Held, Standing::Lost)
+    }
+
+    /// Completes once the lease is lost, with the reason, or is given back.
+    pub(super) async fn over(&self) -> Option<Lost> {
+        let runtime = &self.client.runtime;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let now = runtime.now();
+            match self.standing(now) {
+                Standing::Held => {}
+                Standing::Lost(lost) => return Some(lost),
+                Standing::GivenBack => return None,
+            }
+            let (remaining, lease) = {
+                let state = self.state();
+                (state.remaining(now), state.duration())
+            };
+            let look = (lease / LOOKS_PER_LEASE).max(Duration::from_millis(1));
+            let wake_at = now.mono.plus(remaining.min(look));
+            race(changed, runtime.sleep_until(wake_at)).await;
+        }
     }
 
     /// The same for the queue itself, which takes the turn away. The first to see it lets the
@@ -62,7 +107,7 @@ impl Core {
         Some(lost)
     }
 
-    fn pass_on_turn(&self) {
+    pub(super) fn pass_on_turn(&self) {
         let turn = self
             .turn
             .lock()
@@ -108,14 +153,14 @@ impl Core {
     }
 
     /// When the lease ends unless it is renewed.
-    fn ends(&self) -> Monotonic {
+    pub(super) fn ends(&self) -> Monotonic {
         let now = self.client.runtime.now();
         now.mono.plus(self.state().remaining(now))
     }
 
     /// How long to wait after failures. Whoever wants more patience than the lease has gets a
     /// third of what is left, so that there is time for another attempt.
-    fn pause(&self, failures: u32, failure: &Failure, jitter: &mut Jitter) -> Duration {
+    pub(super) fn pause(&self, failures: u32, failure: &Failure, jitter: &mut Jitter) -> Duration {
         let client = &self.client;
         let pause = client.pause(failures, failure, self.terms.heartbeat, jitter);
         let remaining = self.state().remaining(client.runtime.now());
@@ -130,6 +175,12 @@ impl Core {
         loop {
             if !self.waited_until(due).await {
                 return;
+            }
+            // An update may have renewed it meanwhile.
+            let renewed_by = self.state().sent_at().plus(self.terms.heartbeat);
+            if failures == 0 && renewed_by > self.client.runtime.now().mono {
+                due = renewed_by;
+                continue;
             }
             let renewed = {
                 let _writing = self.writing.lock().await;
@@ -179,17 +230,24 @@ impl Core {
         }
     }
 
-    /// Starts the release; `None` where it was started before.
-    pub(super) fn release_in_background(
-        self: Arc<Self>,
-    ) -> Option<oneshot::Receiver<Result<(), Error>>> {
+    /// Starts the release; `None` where the lock is being given back already.
+    pub(super) fn release_in_background(self: Arc<Self>) -> Option<GivenBack> {
+        let core = self.clone();
+        self.give_back(async move { core.release().await.map(drop) })
+    }
+
+    /// Starts what gives the lock back; `None` where that was started before.
+    pub(super) fn give_back<F>(self: Arc<Self>, work: F) -> Option<GivenBack>
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
         if self.releasing.swap(true, Ordering::SeqCst) {
             return None;
         }
         let (tell, told) = oneshot::channel();
         let core = Releasing(self.clone());
         self.client.in_background(Box::pin(async move {
-            let result = core.0.release().await;
+            let result = work.await;
             drop(core);
             // Nobody may be listening any more.
             let _ = tell.send(result);
@@ -197,12 +255,17 @@ impl Core {
         Some(told)
     }
 
-    async fn release(&self) -> Result<(), Error> {
-        let runtime = &self.client.runtime;
-        let lost_before = self.lost(runtime.now());
-        // Ends the heartbeat, once the renewal under way has its answer.
+    /// Ends the heartbeat, once the renewal under way has its answer.
+    pub(super) fn stop(&self) {
         self.over.store(true, Ordering::SeqCst);
         self.changed.notify_waiters();
+    }
+
+    /// Releases; whether it took a refusal to know.
+    pub(super) async fn release(&self) -> Result<bool, Error> {
+        let runtime = &self.client.runtime;
+        let lost_before = self.lost(runtime.now());
+        self.stop();
         match lost_before {
             // An expired lock that nobody has taken over is given back as well.
             None | Some(Lost::Expired) => {}
@@ -217,7 +280,7 @@ impl Core {
                 Released::Done { recovered } => {
                     let version = &self.version;
                     runtime.note(Event::Released { version, recovered });
-                    return Ok(());
+                    return Ok(recovered);
                 }
                 Released::Lost(lost) => {
                     let version = &self.version;
@@ -262,10 +325,13 @@ impl Core {
         self.state().released(&self.terms.names, outcome)
     }
 
-    fn attempt_timeout(&self) -> Duration {
+    pub(super) fn attempt_timeout(&self) -> Duration {
         self.client.attempt_timeout.min(self.state().duration() / 3)
     }
 }
+
+/// What came of giving the lock back, once it is known.
+pub(super) type GivenBack = oneshot::Receiver<Result<(), Error>>;
 
 /// A release under way. However it ends, the turn is passed on.
 struct Releasing(Arc<Core>);

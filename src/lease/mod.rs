@@ -1,9 +1,12 @@
 //! The held lock: keeps it alive, says when it is lost, gives it back.
 
 mod core;
+mod hand_on;
+mod watcher;
+mod write;
 
 use std::fmt;
-use std::pin::pin;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -16,15 +19,16 @@ use crate::options::{Terms, checked_lease, heartbeat};
 use crate::protocol::{Acquired, Lost};
 use crate::queue::Turn;
 use crate::runtime::{First, race};
-use crate::wire::{Failure, FailureKind, Item};
+use crate::update::{Changes, Subject, Update};
+use crate::wire::{Failure, FailureKind, Item, Returns};
 
-use self::core::Core;
 pub(crate) use self::core::renew_once;
+use self::core::{Core, GivenBack};
+pub use self::watcher::Watcher;
+use self::write::Last;
 
 /// How many attempts' time `release` waits for; then it goes on in the background.
 const RELEASE_PATIENCE: u32 = 3;
-/// `lost` looks at the wall clock this many times a lease: the monotonic one may have slept.
-const LOOKS_PER_LEASE: u32 = 8;
 
 /// A held lock.
 ///
@@ -157,22 +161,10 @@ impl Lease {
     /// # }
     /// ```
     pub async fn lost(&self) -> Lost {
-        let core = &self.core;
-        let runtime = &core.client.runtime;
-        loop {
-            let mut changed = pin!(core.changed.notified());
-            changed.as_mut().enable();
-            let now = runtime.now();
-            if let Some(lost) = core.lost(now) {
-                return lost;
-            }
-            let (remaining, lease) = {
-                let state = core.state();
-                (state.remaining(now), state.duration())
-            };
-            let look = (lease / LOOKS_PER_LEASE).max(Duration::from_millis(1));
-            let wake_at = now.mono.plus(remaining.min(look));
-            race(changed, runtime.sleep_until(wake_at)).await;
+        match self.core.over().await {
+            Some(lost) => lost,
+            // It is consumed by what gives it back.
+            None => pending().await,
         }
     }
 
@@ -248,19 +240,125 @@ impl Lease {
     /// # }
     /// ```
     pub async fn release(self) -> Result<(), Error> {
-        let core = self.core.clone();
-        let Some(released) = core.clone().release_in_background() else {
+        let released = self.core.clone().release_in_background();
+        let unconfirmed = |failure| Error::release_unconfirmed(failure);
+        self.given_back(released, unconfirmed).await
+    }
+
+    /// Updates the item, only while the lock is held, and renews the lease in the same request.
+    ///
+    /// `Ok` means: applied, exactly once, under this lease. What fails for a passing reason is
+    /// sent again until the lease ends, and never applied twice. Errors:
+    ///
+    /// - [`is_invalid_option`](Error::is_invalid_option): the update is refused before anything
+    ///   is sent;
+    /// - [`is_condition_failed`](Error::is_condition_failed): its own condition does not hold;
+    ///   the lock is held all the same;
+    /// - [`is_lost`](Error::is_lost): the lease is lost, and the update was not applied, unless
+    ///   [`is_outcome_unknown`](Error::is_outcome_unknown) says that this is not known;
+    /// - any other: DynamoDB refused it, such as an item that grows past 400 KB; nothing was
+    ///   written, and the lock is held.
+    ///
+    /// Dropping the future leaves it open whether the update is applied; at most once, and not
+    /// after the next write of this lease. Renewals wait while an update is under way, as it
+    /// renews.
+    ///
+    /// ```no_run
+    /// use dynolock::Update;
+    ///
+    /// # async fn run(lease: dynolock::Lease) -> Result<(), dynolock::Error> {
+    /// lease.update(Update::new().set("step", 2).add("attempts", 1)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn update(&self, update: Update) -> Result<(), Error> {
+        let changes = self.checked(&update)?;
+        self.core.update(&changes, Returns::Nothing).await.map(drop)
+    }
+
+    /// The same as [`update`](Self::update), and returns the item as it is afterwards, without
+    /// the lock's attributes. It costs nothing more.
+    ///
+    /// ```no_run
+    /// use dynolock::Update;
+    ///
+    /// # async fn run(lease: dynolock::Lease) -> Result<(), dynolock::Error> {
+    /// let item = lease.update_returning(Update::new().add("count", 1)).await?;
+    /// println!("now {:?}", item.get("count"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn update_returning(&self, update: Update) -> Result<Item, Error> {
+        let changes = self.checked(&update)?;
+        self.core.update(&changes, Returns::AllNew).await
+    }
+
+    /// Updates the item and releases the lock, in one request: all of it, or nothing.
+    ///
+    /// Errors as for [`update`](Self::update); where the update was not applied, the lock is
+    /// released all the same, and an update that is refused before anything is sent gives the
+    /// lock back in the background. Waits for three attempts' time at most; the commit then goes
+    /// on in the background until the lease ends, and the error
+    /// [is unknown](Error::is_outcome_unknown). So it is where another holds the lock by the
+    /// time an answer comes: the item no longer tells. Dropping the future does not stop the
+    /// commit.
+    ///
+    /// ```no_run
+    /// use dynolock::Update;
+    ///
+    /// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+    /// // Two requests in all: one reads and locks, one writes and releases.
+    /// let lease = lock.acquire().await?;
+    /// let done = lease.item().get("state") == Some(&"done".into());
+    /// if !done {
+    ///     lease.commit(Update::new().set("state", "done")).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn commit(self, update: Update) -> Result<(), Error> {
+        let changes = self.checked(&update)?;
+        let committed = self.core.end_in_background(Last::Commit(changes));
+        self.given_back(committed, Error::outcome_unknown).await
+    }
+
+    /// Deletes the item, and the lock with it. Fencing tokens then start from the clock again.
+    ///
+    /// An item that is gone already is deleted. Otherwise as [`commit`](Self::commit).
+    ///
+    /// ```no_run
+    /// # async fn run(lease: dynolock::Lease) -> Result<(), dynolock::Error> {
+    /// lease.delete_item().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete_item(self) -> Result<(), Error> {
+        let deleted = self.core.end_in_background(Last::Delete);
+        self.given_back(deleted, Error::outcome_unknown).await
+    }
+
+    fn checked(&self, update: &Update) -> Result<Changes, Error> {
+        let terms = &self.core.terms;
+        update.parse(&Subject {
+            key: &terms.key,
+            names: &terms.names,
+        })
+    }
+
+    /// Waits until the lock is given back, for some attempts' time.
+    async fn given_back(
+        &self,
+        given_back: Option<GivenBack>,
+        unconfirmed: fn(Failure) -> Error,
+    ) -> Result<(), Error> {
+        let Some(given_back) = given_back else {
             return Ok(());
         };
-        let runtime = &core.client.runtime;
-        let patience = core.client.attempt_timeout.saturating_mul(RELEASE_PATIENCE);
-        let time_is_up = runtime.sleep_until(runtime.now().mono.plus(patience));
-        match race(released, time_is_up).await {
+        let client = &self.core.client;
+        let patience = client.attempt_timeout.saturating_mul(RELEASE_PATIENCE);
+        let time_is_up = client.runtime.now().mono.plus(patience);
+        match race(given_back, client.runtime.sleep_until(time_is_up)).await {
             First::A(Ok(result)) => result,
             First::A(Err(_)) => Err(Error::no_runtime()),
-            First::B(()) => Err(Error::release_unconfirmed(Failure::of(
+            First::B(()) => Err(unconfirmed(Failure::of(
                 FailureKind::Unavailable,
-                "no answer yet; the release goes on in the background",
+                "no answer yet; it goes on in the background",
             ))),
         }
     }

@@ -1,6 +1,7 @@
 //! Acquiring: when to try, what to send, and whose lock an answer shows.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{Moment, Monotonic, Wall};
@@ -10,8 +11,9 @@ use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
 
 use super::attributes::{BadAttribute, LARGEST_FENCE, LockState, without_lock};
 use super::backoff::Jitter;
-use super::lease::{Lease, Written};
+use super::lease::{Lease, Lost, Written, loss};
 use super::retry::{RetryBudget, RetryPolicy};
+use super::token::LeaseToken;
 use super::watch::{Clocks, Sight, Watch};
 use super::writes::{self, AcquireWrite};
 
@@ -25,6 +27,8 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) struct Acquire {
     version: String,
     attempts: VecDeque<Attempt>,
+    /// The lease that it goes on with, in place of acquiring a free lock.
+    handed_on: Option<Box<dyn HandedOn>>,
     /// The largest `expires` ever sent.
     latest: i64,
     /// Whether an attempt may have been applied, or may yet be.
@@ -42,6 +46,24 @@ pub(crate) struct Acquire {
 struct Attempt {
     expires: i64,
     sent: Moment,
+}
+
+/// A lease to go on with. Behind a trait, so that a program that never does has none of it.
+trait HandedOn: fmt::Debug + Send {
+    fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t>;
+
+    /// What a refusal says about its loss.
+    fn lost(&self, item: Option<&Item>, names: &AttributeNames) -> Lost;
+}
+
+impl HandedOn for LeaseToken {
+    fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t> {
+        writes::resume(terms, self, version, expires)
+    }
+
+    fn lost(&self, item: Option<&Item>, names: &AttributeNames) -> Lost {
+        loss(item, names, self.version())
+    }
 }
 
 /// What an answer means for the acquisition.
@@ -85,6 +107,7 @@ impl Acquire {
         Self {
             version,
             attempts: VecDeque::new(),
+            handed_on: None,
             latest: 0,
             unsettled: false,
             unsettled_before: false,
@@ -94,6 +117,19 @@ impl Acquire {
             last_failure: None,
             next_at: now.mono,
         }
+    }
+
+    /// Goes on with a lease that was handed on, under a version of its own.
+    pub(crate) fn resuming(version: String, token: LeaseToken, now: Moment) -> Self {
+        Self {
+            latest: token.expires().iter().copied().max().unwrap_or(0),
+            handed_on: Some(Box::new(token)),
+            ..Self::new(version, now)
+        }
+    }
+
+    pub(crate) fn is_resuming(&self) -> bool {
+        self.handed_on.is_some()
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -116,14 +152,13 @@ impl Acquire {
         match last {
             Outcome::Applied(_) | Outcome::Unknown(_) => true,
             Outcome::NotApplied(_) => self.unsettled_before,
-            Outcome::Refused(item) => {
-                let state = item
-                    .as_ref()
-                    .and_then(|item| LockState::of(item, names).ok());
-                self.unsettled_before
-                    || state.is_some_and(|state| state.version.as_deref() == Some(&self.version))
-            }
+            Outcome::Refused(item) => self.unsettled_before || self.shows_us(item.as_ref(), names),
         }
+    }
+
+    fn shows_us(&self, item: Option<&Item>, names: &AttributeNames) -> bool {
+        item.and_then(|item| LockState::of(item, names).ok())
+            .is_some_and(|state| state.version.as_deref() == Some(&self.version))
     }
 
     /// The error of an acquisition that is given up because the time is up.
@@ -154,6 +189,9 @@ impl Acquire {
         });
         self.unsettled_before = self.unsettled;
         self.unsettled = true;
+        if let Some(token) = &self.handed_on {
+            return token.resume(terms, &self.version, self.latest);
+        }
         writes::acquire(
             terms,
             &AcquireWrite {
@@ -205,6 +243,11 @@ impl Acquire {
 
     fn refused(&mut self, item: Option<Item>, around: Surroundings<'_>) -> Verdict {
         let terms = around.terms;
+        if let Some(token) = &self.handed_on
+            && !self.shows_us(item.as_ref(), &terms.names)
+        {
+            return Verdict::Failed(token.lost(item.as_ref(), &terms.names).into());
+        }
         let Some(item) = item else {
             return Verdict::Failed(if terms.existing_only {
                 Error::item_not_found()

@@ -9,11 +9,12 @@ use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
 
 use super::attributes::{Holder, LockState};
 use super::deadline::Deadline;
+use super::token::LeaseToken;
 use super::writes::{self, Standing};
 
 /// Renewals whose outcome is open, at most; `IN` takes 100 operands. Beyond, the last is resent
 /// as it is, which changes nothing where it was applied.
-const MOST_PENDING: usize = 64;
+pub(super) const MOST_PENDING: usize = 64;
 
 /// Why a lease is lost.
 ///
@@ -85,6 +86,14 @@ impl Written {
             sent: sent.mono,
             deadline: Deadline::after(sent, lease),
         }
+    }
+
+    pub(super) fn expires(&self) -> i64 {
+        self.expires
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
     }
 }
 
@@ -210,6 +219,16 @@ impl Lease {
         self.lost.as_ref()
     }
 
+    /// Why it is lost, where that is known already.
+    pub(crate) fn known_loss(&self) -> Option<&Lost> {
+        self.lost.as_ref()
+    }
+
+    /// What another process needs to go on with it.
+    pub(crate) fn token(&self) -> LeaseToken {
+        LeaseToken::new(self.version.clone(), self.fence, self.may_stand())
+    }
+
     /// A renewal by `duration`, to be sent right away. Its outcome is open from here on.
     pub(crate) fn renewal<'t>(
         &mut self,
@@ -219,15 +238,11 @@ impl Lease {
         duration: Duration,
     ) -> Write<'t> {
         let may_stand = self.may_stand();
-        if self.pending.len() < MOST_PENDING {
-            self.latest = expiry_base
-                .plus(duration)
-                .0
-                .max(self.latest.saturating_add(1));
-            self.duration = duration;
-            self.pending.push(Written::at(now, self.latest, duration));
-        }
-        let last = self.pending.last().unwrap_or(&self.standing);
+        let last = if self.pending.len() < MOST_PENDING {
+            self.write_anew(now, expiry_base, duration)
+        } else {
+            self.last_written()
+        };
         writes::renew(
             terms,
             &self.standing_for(&may_stand),
@@ -306,8 +321,39 @@ impl Lease {
         }
     }
 
+    /// A later `expires` than any before, which may stand from here on.
+    pub(super) fn write_anew(
+        &mut self,
+        now: Moment,
+        expiry_base: Wall,
+        duration: Duration,
+    ) -> Written {
+        self.latest = expiry_base
+            .plus(duration)
+            .0
+            .max(self.latest.saturating_add(1));
+        self.duration = duration;
+        let written = Written::at(now, self.latest, duration);
+        self.pending.push(written);
+        written
+    }
+
+    pub(super) fn last_written(&self) -> Written {
+        *self.pending.last().unwrap_or(&self.standing)
+    }
+
+    /// How many writes may stand beside the one that is known to.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// There is more in the item now than key and lock.
+    pub(super) fn keep_item(&mut self) {
+        self.deletable = false;
+    }
+
     /// The write of this `expires` stands; what was sent before it can no longer be applied.
-    fn settle(&mut self, expires: i64) {
+    pub(super) fn settle(&mut self, expires: i64) {
         if let Some(written) = self
             .pending
             .iter()
@@ -318,18 +364,18 @@ impl Lease {
         self.pending.retain(|written| written.expires > expires);
     }
 
-    fn lose(&mut self, lost: Lost) -> Lost {
+    pub(super) fn lose(&mut self, lost: Lost) -> Lost {
         self.lost.get_or_insert(lost).clone()
     }
 
-    fn may_stand(&self) -> Vec<i64> {
+    pub(super) fn may_stand(&self) -> Vec<i64> {
         let pending = self.pending.iter().map(|written| written.expires);
         std::iter::once(self.standing.expires)
             .chain(pending)
             .collect()
     }
 
-    fn standing_for<'a>(&'a self, expires: &'a [i64]) -> Standing<'a> {
+    pub(super) fn standing_for<'a>(&'a self, expires: &'a [i64]) -> Standing<'a> {
         Standing {
             version: &self.version,
             fence: self.fence,
@@ -338,7 +384,7 @@ impl Lease {
     }
 
     /// The `expires` of a refusal's item, where it is one that we sent.
-    fn ours_among(&self, item: Option<&Item>, names: &AttributeNames) -> Option<i64> {
+    pub(super) fn ours_among(&self, item: Option<&Item>, names: &AttributeNames) -> Option<i64> {
         let state = LockState::of(item?, names).ok()?;
         let ours =
             state.version.as_deref() == Some(&self.version) && state.fence == Some(self.fence);
@@ -347,7 +393,7 @@ impl Lease {
     }
 
     /// Our fence without a version: released by us, and by nobody else, who would have raised it.
-    fn shows_our_release(&self, item: Option<&Item>, names: &AttributeNames) -> bool {
+    pub(super) fn shows_our_release(&self, item: Option<&Item>, names: &AttributeNames) -> bool {
         item.and_then(|item| LockState::of(item, names).ok())
             .is_some_and(|state| {
                 state.version.is_none()
@@ -358,7 +404,7 @@ impl Lease {
 }
 
 /// What a refusal says about the loss of the lease of `version`.
-fn loss(item: Option<&Item>, names: &AttributeNames, version: &str) -> Lost {
+pub(super) fn loss(item: Option<&Item>, names: &AttributeNames, version: &str) -> Lost {
     let Some(item) = item else {
         return Lost::ItemGone;
     };
@@ -377,4 +423,4 @@ fn loss(item: Option<&Item>, names: &AttributeNames, version: &str) -> Lost {
 
 #[cfg(test)]
 #[path = "lease_tests.rs"]
-mod tests;
+pub(super) mod tests;

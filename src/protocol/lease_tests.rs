@@ -6,7 +6,7 @@ use crate::wire::{AttributeValue, Number, Operation};
 const LEASE: Duration = Duration::from_millis(500);
 
 /// `ms` on both clocks; the wall clock starts at a round instant.
-fn at(ms: u64) -> Moment {
+pub(in crate::protocol) fn at(ms: u64) -> Moment {
     both(ms, ms as i64)
 }
 
@@ -17,42 +17,46 @@ fn both(mono: u64, wall: i64) -> Moment {
     }
 }
 
-fn expires(ms: i64) -> i64 {
+pub(in crate::protocol) fn expires(ms: i64) -> i64 {
     both(0, ms).wall.0
 }
 
-fn terms() -> Terms {
+pub(in crate::protocol) fn terms() -> Terms {
     Options::new("leases".into(), ("id", "a").into())
         .parse()
         .unwrap()
 }
 
 /// Acquired at 0 ms, for 500 ms, and handed out.
-fn held() -> Lease {
+pub(in crate::protocol) fn held() -> Lease {
     let written = Written::at(at(0), expires(500), LEASE);
     let mut lease = Lease::new("v1".into(), 7, written, expires(500), false);
     lease.hand_out();
     lease
 }
 
-fn applied() -> Outcome {
+pub(in crate::protocol) fn applied() -> Outcome {
     Outcome::Applied(Item::default())
 }
 
-fn failure(kind: FailureKind) -> Failure {
+pub(in crate::protocol) fn failure(kind: FailureKind) -> Failure {
     Failure::of(kind, "test")
 }
 
-fn unknown() -> Outcome {
+pub(in crate::protocol) fn unknown() -> Outcome {
     Outcome::Unknown(failure(FailureKind::Unavailable))
 }
 
-fn throttled() -> Outcome {
+pub(in crate::protocol) fn throttled() -> Outcome {
     Outcome::NotApplied(failure(FailureKind::Throttled))
 }
 
 /// A refusal that shows this lock.
-fn shows(version: Option<&str>, fence: u64, expires: Option<i64>) -> Outcome {
+pub(in crate::protocol) fn shows(
+    version: Option<&str>,
+    fence: u64,
+    expires: Option<i64>,
+) -> Outcome {
     let mut item = Item::default();
     item.insert("id", "a");
     item.insert("dynoLockFence", AttributeValue::N(Number::from(fence)));
@@ -65,7 +69,12 @@ fn shows(version: Option<&str>, fence: u64, expires: Option<i64>) -> Outcome {
     Outcome::Refused(Some(item))
 }
 
-fn renew(lease: &mut Lease, sent: Moment, answered: Moment, outcome: Outcome) -> Renewed {
+pub(in crate::protocol) fn renew(
+    lease: &mut Lease,
+    sent: Moment,
+    answered: Moment,
+    outcome: Outcome,
+) -> Renewed {
     let terms = terms();
     drop(lease.renewal(&terms, sent, sent.wall, lease.duration()));
     lease.renewed(answered, &terms.names, outcome)
@@ -78,7 +87,7 @@ fn release(lease: &mut Lease, sent: Moment, outcome: Outcome) -> Released {
 }
 
 /// What the next write says may stand, in milliseconds.
-fn may_stand(lease: &Lease) -> Vec<i64> {
+pub(in crate::protocol) fn may_stand(lease: &Lease) -> Vec<i64> {
     let all = lease.may_stand();
     all.iter()
         .map(|value| (value - expires(0)) / 1_000_000)

@@ -1,9 +1,11 @@
 //! The lock's writes as expressions.
 
 use crate::options::Terms;
+use crate::update::{Changes, Rendered};
 use crate::wire::{Action, AttributeValue, Number, Placeholder, Placeholders, Returns, Write};
 
 use super::attributes::{LARGEST_FENCE, owner_attribute};
+use super::token::LeaseToken;
 
 /// The pair that rule 2 watches: as long as it stands unchanged, nobody has renewed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +69,44 @@ pub(super) fn acquire<'t>(terms: &'t Terms, attempt: &AcquireWrite<'_>) -> Write
         p.value(attempt.unix_millis),
         p.value(1_i64),
     );
+    expression += &owner(terms, attempt.version, &mut p);
+    update_item(terms, expression, Returns::AllNew, condition, p)
+}
+
+/// The end of an acquisition's expression: sets the owner, or removes that of another.
+fn owner<'t>(terms: &'t Terms, version: &str, p: &mut Placeholders<'t>) -> String {
+    let o = p.name(&terms.names.owner);
     match &terms.owner {
-        Some(label) => {
-            let owner = p.value(owner_attribute(attempt.version, label));
-            expression += &format!(", {o} = {owner}");
-        }
-        None => expression += &format!(" REMOVE {o}"),
+        Some(label) => format!(", {o} = {}", p.value(owner_attribute(version, label))),
+        None => format!(" REMOVE {o}"),
     }
-    update(terms, expression, Returns::AllNew, condition, p)
+}
+
+/// Goes on with a lease that was handed on, under another version. The fence stays.
+pub(super) fn resume<'t>(
+    terms: &'t Terms,
+    token: &LeaseToken,
+    version: &str,
+    expires: i64,
+) -> Write<'t> {
+    let mut p = Placeholders::default();
+    let standing = Standing {
+        version: token.version(),
+        fence: token.fencing_token(),
+        expires: token.expires(),
+    };
+    let condition = held(terms, &standing, &mut p);
+    let mut expression = format!(
+        "SET {} = {}, {} = {}, {} = {}",
+        p.name(&terms.names.expires),
+        p.value(expires),
+        p.name(&terms.names.lease_duration),
+        p.value(crate::clock::nanos(terms.lease)),
+        p.name(&terms.names.version),
+        p.value(version),
+    );
+    expression += &owner(terms, version, &mut p);
+    update_item(terms, expression, Returns::AllNew, condition, p)
 }
 
 /// Who writes under a lease, and which values of `expires` may stand when it does.
@@ -100,7 +132,72 @@ pub(super) fn renew<'t>(
         p.name(&terms.names.lease_duration),
         p.value(crate::clock::nanos(lease)),
     );
-    update(terms, expression, Returns::Nothing, condition, p)
+    update_item(terms, expression, Returns::Nothing, condition, p)
+}
+
+/// The user's changes, beside a later expiry and the length of the lease.
+pub(super) fn update<'t>(
+    terms: &'t Terms,
+    standing: &Standing<'_>,
+    expires: i64,
+    lease: std::time::Duration,
+    changes: &'t Changes,
+    returns: Returns,
+) -> Write<'t> {
+    let mut p = Placeholders::default();
+    let condition = held(terms, standing, &mut p);
+    let set = format!(
+        "{} = {}, {} = {}",
+        p.name(&terms.names.expires),
+        p.value(expires),
+        p.name(&terms.names.lease_duration),
+        p.value(crate::clock::nanos(lease)),
+    );
+    let rendered = changes.render(&mut p);
+    let (expression, condition) = joined(rendered, &set, "", condition);
+    update_item(terms, expression, returns, condition, p)
+}
+
+/// The user's changes, and `REMOVE` every lock attribute but the fence.
+pub(super) fn commit<'t>(
+    terms: &'t Terms,
+    standing: &Standing<'_>,
+    changes: &'t Changes,
+) -> Write<'t> {
+    let mut p = Placeholders::default();
+    let condition = held(terms, standing, &mut p);
+    let remove = lock_attributes(terms, &mut p);
+    let rendered = changes.render(&mut p);
+    let (expression, condition) = joined(rendered, "", &remove, condition);
+    update_item(terms, expression, Returns::Nothing, condition, p)
+}
+
+/// Update and condition expression: what the lock needs, and after it what the user wants.
+fn joined(rendered: Rendered, set: &str, remove: &str, held: String) -> (String, String) {
+    let mut expression = String::new();
+    let clauses = [
+        ("SET", set, &rendered.set),
+        ("REMOVE", remove, &rendered.remove),
+        ("ADD", "", &rendered.add),
+        ("DELETE", "", &rendered.delete),
+    ];
+    for (keyword, ours, theirs) in clauses {
+        let parts = [ours, theirs].into_iter().filter(|part| !part.is_empty());
+        for (nth, part) in parts.enumerate() {
+            let before = match (nth, expression.is_empty()) {
+                (0, true) => [keyword, " "].concat(),
+                (0, false) => [" ", keyword, " "].concat(),
+                _ => ", ".to_owned(),
+            };
+            expression += &before;
+            expression += part;
+        }
+    }
+    let condition = match rendered.condition {
+        Some(condition) => [&held, " AND ", &condition].concat(),
+        None => held,
+    };
+    (expression, condition)
 }
 
 /// `REMOVE` every lock attribute but the fence.
@@ -108,7 +205,7 @@ pub(super) fn release<'t>(terms: &'t Terms, standing: &Standing<'_>) -> Write<'t
     let mut p = Placeholders::default();
     let condition = held(terms, standing, &mut p);
     let expression = remove(terms, &mut p);
-    update(terms, expression, Returns::Nothing, condition, p)
+    update_item(terms, expression, Returns::Nothing, condition, p)
 }
 
 /// Deletes the item.
@@ -129,7 +226,7 @@ pub(crate) fn abandon<'t>(terms: &'t Terms, version: &str) -> Write<'t> {
     let mut p = Placeholders::default();
     let condition = format!("{} = {}", p.name(&terms.names.version), p.value(version));
     let expression = remove(terms, &mut p);
-    update(terms, expression, Returns::Nothing, condition, p)
+    update_item(terms, expression, Returns::Nothing, condition, p)
 }
 
 fn held<'t>(terms: &'t Terms, standing: &Standing<'_>, p: &mut Placeholders<'t>) -> String {
@@ -154,9 +251,14 @@ fn held<'t>(terms: &'t Terms, standing: &Standing<'_>, p: &mut Placeholders<'t>)
 }
 
 fn remove<'t>(terms: &'t Terms, p: &mut Placeholders<'t>) -> String {
+    ["REMOVE ", &lock_attributes(terms, p)].concat()
+}
+
+/// Every lock attribute but the fence, as a list.
+fn lock_attributes<'t>(terms: &'t Terms, p: &mut Placeholders<'t>) -> String {
     let names = &terms.names;
     format!(
-        "REMOVE {}, {}, {}, {}",
+        "{}, {}, {}, {}",
         p.name(&names.expires),
         p.name(&names.lease_duration),
         p.name(&names.version),
@@ -164,7 +266,7 @@ fn remove<'t>(terms: &'t Terms, p: &mut Placeholders<'t>) -> String {
     )
 }
 
-fn update<'t>(
+fn update_item<'t>(
     terms: &'t Terms,
     expression: String,
     returns: Returns,

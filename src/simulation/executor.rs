@@ -502,6 +502,12 @@ impl Runtime for NodeRuntime {
             Event::Released {
                 recovered: true, ..
             } => "recovered: release",
+            Event::Updated {
+                recovered: true, ..
+            } => "recovered: update",
+            Event::Committed {
+                recovered: true, ..
+            } => "recovered: commit or delete",
             Event::CleanedUp { .. } => "cleaned up",
             Event::Lost { .. } => "reported lost",
             Event::ClockOff { .. } => "warned of the clock",
@@ -509,6 +515,8 @@ impl Runtime for NodeRuntime {
             | Event::Acquired { .. }
             | Event::Renewed { .. }
             | Event::Released { .. }
+            | Event::Updated { .. }
+            | Event::Committed { .. }
             | Event::AttemptFailed { .. } => return,
         };
         let mut state = self.world.state();

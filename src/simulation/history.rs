@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::executor::{NodeId, World};
+use super::ledger::Ledger;
 use crate::clock::Moment;
 
 /// Index of an item in a run.
@@ -61,6 +62,11 @@ pub(super) struct History {
     leaked: BTreeSet<String>,
     shortened: BTreeSet<String>,
     handed_versions: BTreeSet<String>,
+    /// What became of the users' writes.
+    pub(super) ledger: Ledger,
+    /// Versions whose lease was handed on, and those that went on with one.
+    handed_on: BTreeSet<String>,
+    resumed: BTreeSet<String>,
     /// When a node was last frozen, thawed, or had its clock set.
     disturbed: BTreeMap<NodeId, u64>,
 }
@@ -128,6 +134,9 @@ impl History {
             leaked: BTreeSet::new(),
             shortened: BTreeSet::new(),
             handed_versions: BTreeSet::new(),
+            ledger: Ledger::default(),
+            handed_on: BTreeSet::new(),
+            resumed: BTreeSet::new(),
             disturbed: BTreeMap::new(),
         }
     }
@@ -266,6 +275,22 @@ impl History {
     /// The lease of this version is to be shortened: it may end early, applied or not.
     pub(super) fn shorten(&mut self, version: &str) {
         self.shortened.insert(version.to_owned());
+    }
+
+    /// The lease of this version may be gone on with by whoever has its token.
+    pub(super) fn hand_on(&mut self, version: &str) {
+        self.handed_on.insert(version.to_owned());
+    }
+
+    /// Whether an acquisition over `version` goes on with its lease.
+    pub(super) fn is_handed_on(&self, version: &str) -> bool {
+        self.handed_on.contains(version)
+    }
+
+    /// The server has let another version go on with a lease, under the same fence.
+    pub(super) fn resumed(&mut self, new: Applied) {
+        self.resumed.insert(new.version.clone());
+        self.applied.push(new);
     }
 
     pub(super) fn was_handed_out(&self, version: &str) -> bool {
@@ -523,10 +548,12 @@ impl History {
             return self.violate(now, what);
         };
         // Two calls that overlap may come back in either order only where two may hold.
+        // A lease that is gone on with keeps its token.
+        let least = token + u64::from(self.resumed.contains(&hold.version));
         let later = self.handed.iter().find(|earlier| {
             earlier.item == item
                 && earlier.epoch == epoch
-                && earlier.token >= token
+                && earlier.token >= least
                 && (self.promise == Promise::Exclusion || earlier.at < hold.called)
         });
         if let Some(earlier) = later {

@@ -13,11 +13,13 @@
 //! What is checked, at every write that the server applies and at every moment at which a
 //! client learns something: that at most one believes to hold a lock, asked by its own clocks;
 //! that fencing tokens increase; that no write moves an expiry back, revives what was released,
-//! or touches another's lock; that nothing is called lost or failed without a reason; and that
-//! every call comes back.
+//! or touches another's lock; that nothing is called lost or failed without a reason; that a
+//! user's write lands once at most, under the lease that it was made under, and as its caller was
+//! told; and that every call comes back.
 
 mod executor;
 mod history;
+mod ledger;
 mod network;
 mod peer;
 mod plan;
@@ -45,7 +47,7 @@ const OFTEN: u64 = 1_000;
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// What many runs have to have seen: each fault, each recovery, each way to get a lock.
-const EVENTS: [&str; 38] = [
+const EVENTS: [&str; 47] = [
     "request not sent",
     "request lost",
     "request late",
@@ -84,6 +86,15 @@ const EVENTS: [&str; 38] = [
     "took over by rule 2 (observed)",
     "took over its own version",
     "took over from dyno",
+    "update applied",
+    "update with an unknown outcome",
+    "update dropped",
+    "condition of an update failed",
+    "commit applied",
+    "item deleted under its lock",
+    "recovered: update",
+    "recovered: commit or delete",
+    "resumed a lease that was handed on",
 ];
 
 #[test]

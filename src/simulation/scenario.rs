@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::executor::{NodeId, NodeRuntime, World};
 use super::history::{self, Belief, CallId, Hold, HoldId, Item};
+use super::ledger::{COUNT, LOG, WriteId};
 use super::network::Network;
 use super::plan::Plan;
 use super::random::Random;
 use super::server::{KEY, TABLE};
 use crate::runtime::{First, Runtime, race};
-use crate::{Client, Error, Lease, Lock};
+use crate::{Client, Error, Lease, Lock, Update};
 
 /// What all participants of a run share.
 pub(super) struct Stage {
@@ -22,6 +23,8 @@ pub(super) struct Stage {
     keys: Vec<String>,
     over: AtomicBool,
     clients: Mutex<BTreeMap<NodeId, Client>>,
+    /// Leases on their way to whoever takes them.
+    handed_on: Mutex<Vec<(Item, String)>>,
     /// Cloned by every participant, so that it can be seen when all are done.
     participants: Arc<()>,
 }
@@ -40,6 +43,7 @@ impl Stage {
             keys,
             over: AtomicBool::new(false),
             clients: Mutex::default(),
+            handed_on: Mutex::default(),
             participants: Arc::new(()),
         })
     }
@@ -68,6 +72,10 @@ impl Stage {
             .expect("no panic while it was held")
             .remove(&node);
         drop(client);
+    }
+
+    fn handed_on(&self) -> MutexGuard<'_, Vec<(Item, String)>> {
+        self.handed_on.lock().expect("no panic while it was held")
     }
 
     /// The clients whose processes still run.
@@ -139,6 +147,9 @@ impl Worker {
     }
 
     async fn turn(&mut self) {
+        if self.random.chance(0.5) && self.resume().await {
+            return;
+        }
         let item = self.random.between(0, self.stage.items() as u64 - 1) as usize;
         let keep = match self.random.weighted(&[0.3, 0.25, 0.2, 0.08, 0.17]) {
             0 => Keep::Heartbeat,
@@ -235,6 +246,35 @@ impl Worker {
         }
     }
 
+    /// Goes on with a lease that was handed on, if there is one; sometimes it is another's too.
+    async fn resume(&mut self) -> bool {
+        let waiting = self.stage.handed_on().len();
+        if waiting == 0 {
+            return false;
+        }
+        let nth = self.random.between(0, waiting as u64 - 1) as usize;
+        let (item, text) = match self.random.chance(0.7) {
+            true => self.stage.handed_on().swap_remove(nth),
+            false => self.stage.handed_on()[nth].clone(),
+        };
+        let (lock, lease, _) = self.lock(item, Keep::Nothing);
+        let called = self.stage.world.now();
+        let call = self.begin("resume", item);
+        let resumed = match text.parse() {
+            Ok(token) => lock.resume(&token).await,
+            Err(error) => Err(error),
+        };
+        self.end(call);
+        match resumed {
+            Ok(got) => self.hold(item, got, called, lease, Keep::Nothing).await,
+            Err(error) if error.is_lost() || error.is_timeout() => {
+                self.note("resume failed", &error.to_string());
+            }
+            Err(error) => self.violate(&format!("resume failed without cause: {error}")),
+        }
+        true
+    }
+
     /// Stops waiting for a lock midway.
     async fn acquire_or_drop(&mut self, item: Item, lock: &Lock) -> Option<Lease> {
         let patience = self.random.part(self.stage.lease(), 0.0, 0.6);
@@ -269,11 +309,19 @@ impl Worker {
             belief: Arc::new(Holds::new(&lease)),
         };
         let id = history::begin(&self.stage.world, hold);
+        self.compare_item(&lease, item);
         let mut lost = false;
+        if self.random.chance(0.4) {
+            lost = self.update(&lease, id, item).await;
+        }
         match keep {
+            _ if lost => {}
             Keep::Heartbeat => {
                 let time = self.random.part(length, 0.1, 3.0);
                 lost = self.wait(&lease, id, time).await;
+                for _ in 0..self.random.between(0, 3) {
+                    lost = lost || self.update(&lease, id, item).await;
+                }
             }
             Keep::Nothing => {
                 let time = self.random.part(length, 0.05, 1.6);
@@ -368,12 +416,165 @@ impl Worker {
         }
     }
 
+    /// The item that came with the lock is the one that is there.
+    fn compare_item(&self, lease: &Lease, item: Item) {
+        let server = self.stage.network.server();
+        if !server.shows(item, lease.version(), lease.fencing_token()) {
+            return;
+        }
+        let there = server.log_of(item).cloned();
+        drop(server);
+        let came = lease.item().get(LOG);
+        let came = came.map(|log| serde_json::to_value(log).unwrap_or_default());
+        if came != there {
+            self.violate(&format!("locked {came:?}, and there is {there:?}"));
+        }
+    }
+
+    /// A write of the user's, whose number is in it.
+    fn write(&mut self, lease: &Lease) -> (WriteId, Update) {
+        let mut history = self.stage.world.history();
+        let id = history.ledger.begin(lease.version(), lease.fencing_token());
+        drop(history);
+        (id, Update::new().add(COUNT, 1).append(LOG, [id]))
+    }
+
+    /// Writes under the lease; true when that found it lost.
+    async fn update(&mut self, lease: &Lease, hold: HoldId, item: Item) -> bool {
+        let (id, mut update) = self.write(lease);
+        // Nobody else changes the log, so the condition holds or not whatever the weather.
+        let fails = self.random.chance(0.15);
+        if fails || self.random.chance(0.3) {
+            let log = if fails {
+                "size(log) > :most"
+            } else {
+                "attribute_not_exists(log) OR size(log) < :most"
+            };
+            update = update.condition(log).value(":most", 1_000_000);
+        }
+        let patience = match self.random.chance(0.15) {
+            true => self.random.part(self.stage.lease(), 0.0, 0.3),
+            false => u64::MAX / 4,
+        };
+        let call = self.begin("update", item);
+        let updated = match self.random.chance(0.5) {
+            true => race(lease.update(update), self.runtime.sleep(patience)).await,
+            false => {
+                let returning = async { lease.update_returning(update).await.map(drop) };
+                race(returning, self.runtime.sleep(patience)).await
+            }
+        };
+        self.end(call);
+        let First::A(updated) = updated else {
+            self.note("update dropped", "");
+            return false;
+        };
+        self.judge_write(id, fails, &updated);
+        match updated {
+            Ok(()) => {
+                history::check(&self.stage.world, item, "an update returned");
+                false
+            }
+            Err(error) if error.is_lost() => {
+                if lease.is_held() {
+                    self.violate(&format!(
+                        "update says lost, and is_held() says held: {error}"
+                    ));
+                }
+                self.wait(lease, hold, 0).await
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn judge_write(&self, id: WriteId, fails: bool, written: &Result<(), Error>) {
+        let told = match written {
+            Ok(()) if fails => return self.violate("an update was applied against its condition"),
+            Ok(()) => true,
+            Err(error) if error.is_outcome_unknown() => {
+                return self.note("update with an unknown outcome", &error.to_string());
+            }
+            Err(error) => {
+                if error.is_condition_failed() {
+                    self.note("condition of an update failed", "");
+                    if !fails {
+                        self.violate("a condition failed that holds");
+                    }
+                } else if !error.is_lost() {
+                    self.violate(&format!("an update failed without cause: {error}"));
+                }
+                false
+            }
+        };
+        let problem = self.stage.world.history().ledger.tell(id, told);
+        if let Some(problem) = problem {
+            self.violate(&problem);
+        }
+    }
+
+    /// Writes and gives the lock back in one; or deletes the item.
+    async fn commit(&mut self, lease: Lease, item: Item) {
+        let (version, token) = (lease.version().to_owned(), lease.fencing_token());
+        let call = self.begin("commit", item);
+        if !self.stage.plan.records[item] && self.random.chance(0.3) {
+            self.stage.world.history().ledger.may_delete(&version);
+            let deleted = lease.delete_item().await;
+            self.end(call);
+            if let Err(error) = &deleted
+                && !error.is_lost()
+                && !error.is_outcome_unknown()
+            {
+                self.violate(&format!("an item was not deleted without cause: {error}"));
+            }
+            let shows = self.stage.network.server().shows(item, &version, token);
+            if deleted.is_ok() && shows {
+                self.violate("an item was deleted, and is still there");
+            }
+            return;
+        }
+        let (id, mut update) = self.write(&lease);
+        let fails = self.random.chance(0.15);
+        if fails {
+            update = update
+                .condition("size(log) > :most")
+                .value(":most", 1_000_000);
+        }
+        let committed = lease.commit(update).await;
+        self.end(call);
+        self.judge_write(id, fails, &committed);
+        let shows = self.stage.network.server().shows(item, &version, token);
+        if committed.is_ok() && shows {
+            self.violate("committed, and the lock is still in the item");
+        }
+    }
+
     /// Gives a lease back in one of the ways there are.
     async fn part(&mut self, lease: Arc<Lease>, id: HoldId, item: Item, lost: bool, keep: Keep) {
         // A forgotten lease with a heartbeat of its own would be held for ever.
         let is_kept = matches!(keep, Keep::Heartbeat | Keep::Start);
         let (version, token) = (lease.version().to_owned(), lease.fencing_token());
-        match self.random.weighted(&[0.55, 0.25, 0.12, 0.08]) {
+        match self.random.weighted(&[0.35, 0.2, 0.12, 0.08, 0.17, 0.08]) {
+            5 => {
+                history::end(&self.stage.world, id);
+                let Some(lease) = Arc::into_inner(lease) else {
+                    return self.violate("somebody else keeps the lease");
+                };
+                self.stage.world.history().hand_on(&version);
+                let call = self.begin("hand on", item);
+                let token = lease.into_token().await;
+                self.end(call);
+                match token {
+                    Ok(token) => self.stage.handed_on().push((item, token.to_string())),
+                    Err(error) => self.note("not handed on", &error.to_string()),
+                }
+            }
+            4 => {
+                history::end(&self.stage.world, id);
+                let Some(lease) = Arc::into_inner(lease) else {
+                    return self.violate("somebody else keeps the lease");
+                };
+                self.commit(lease, item).await;
+            }
             // Never to be released: what a user gets from `mem::forget`.
             3 if !lost && !is_kept => {
                 self.note("lease leaked", &version);

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::executor::{NodeId, SECOND, World};
 use super::history::{self, Applied, History, Item, short};
+use super::ledger::{COUNT, LOG};
 use crate::clock::Moment;
 
 pub(super) const TABLE: &str = "locks";
@@ -170,6 +171,11 @@ impl Server {
         is_shown && !watched.gone.contains(version)
     }
 
+    /// What the users have written into an item that shows this acquisition.
+    pub(super) fn log_of(&self, item: Item) -> Option<&Value> {
+        self.items[item].image.get(LOG)
+    }
+
     /// When the request was sent, by the clocks of its sender, that freed this acquisition.
     ///
     /// None of one that was doubled: its sender may have heard of the refused copy alone.
@@ -296,13 +302,19 @@ impl Server {
             issuers: &mut self.issuers,
             watched,
         };
-        if !user_attributes(old).eq(user_attributes(&judge.watched.image)) {
-            judge.violate("changed attributes that are not the lock's");
+        let is_gone = judge.watched.image.is_empty();
+        if !is_gone {
+            judge.user_writes(old);
         }
         if after.version.is_some()
             && (after.version != before.version || after.fence != before.fence)
         {
-            judge.acquisition(request);
+            let over = before.version.as_deref().unwrap_or_default();
+            let goes_on = after.fence == before.fence && judge.history.is_handed_on(over);
+            match goes_on {
+                true => judge.resumption(),
+                false => judge.acquisition(request),
+            }
             judge.watched.acquired_by = Some(arrival).filter(|arrival| !arrival.sender.dyno);
         } else if after.version.is_some() && after.expires.is_some_and(|it| it > 0) {
             judge.renewal();
@@ -425,6 +437,53 @@ impl Judge<'_> {
         );
     }
 
+    /// Compares what is not the lock's with what the users have written.
+    fn user_writes(&mut self, old: &Map<String, Value>) {
+        let image = &self.watched.image;
+        if !user_attributes(old).eq(user_attributes(image)) {
+            return self.violate("changed attributes that are not the lock's");
+        }
+        let (version, token) = (self.before.version.as_deref(), self.before.fence);
+        match self.history.ledger.applied(old, image, version, token) {
+            Ok(0) => {}
+            Ok(_) if self.after.version.is_some() => self.history.count("update applied"),
+            Ok(_) => self.history.count("commit applied"),
+            Err(problem) => self.violate(&problem),
+        }
+    }
+
+    /// Another goes on with a lease that was handed on: as an acquisition, with the same token.
+    fn resumption(&mut self) {
+        self.line("resumes");
+        self.history.count("resumed a lease that was handed on");
+        let version = self.after.version.clone().unwrap_or_default();
+        self.issuers.insert(
+            version.clone(),
+            Issuer {
+                node: self.sender.node,
+                dyno: false,
+            },
+        );
+        if let Some(old) = self.before.version.clone() {
+            self.watched.gone.insert(old);
+        }
+        if self.watched.gone.contains(&version) {
+            self.violate("resumed under a version that was gone");
+        }
+        let (world, item, token) = (self.world, self.item, self.after.fence);
+        history::check_taken(world, self.history, item, &version, token, "resumed");
+        if self.after.expires <= self.before.expires {
+            self.violate("moved the expiry back");
+        }
+        let (epoch, fence) = (self.watched.epoch, token.unwrap_or_default());
+        self.history.resumed(Applied {
+            item,
+            epoch,
+            fence,
+            version,
+        });
+    }
+
     /// Which clause of the condition let an acquisition pass.
     fn manner(&self, request: &Value) -> &'static str {
         if !self.before.is_taken() {
@@ -505,8 +564,13 @@ impl Judge<'_> {
             self.violate("left lock attributes behind");
         }
         if self.watched.image.is_empty() {
-            self.history.count("item deleted on release");
-            if user_attributes(old).next().is_some() {
+            let version = self.before.version.as_deref().unwrap_or_default();
+            let on_purpose = self.history.ledger.is_deletable(version);
+            self.history.count(match on_purpose {
+                true => "item deleted under its lock",
+                false => "item deleted on release",
+            });
+            if !on_purpose && (user_attributes(old).next().is_some() || old.contains_key(LOG)) {
                 self.violate("deleted an item with attributes that are not the lock's");
             }
         } else if self.after.fence != self.before.fence {
@@ -577,7 +641,7 @@ fn from<Q: DeserializeOwned>(request: Value) -> Q {
 }
 
 fn user_attributes(image: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    let lock = [EXPIRES, LEASE, VERSION, FENCE, OWNER, KEY];
+    let lock = [EXPIRES, LEASE, VERSION, FENCE, OWNER, KEY, COUNT, LOG];
     image
         .iter()
         .filter(move |(name, _)| !lock.contains(&name.as_str()))
