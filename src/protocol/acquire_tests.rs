@@ -349,3 +349,74 @@ fn only_what_may_have_been_applied_must_be_cleaned_up() {
     waiter.attempt(at(300));
     assert!(waiter.machine.may_have_locked(&refused(other), &names));
 }
+
+fn resuming() -> Waiter {
+    let text = format!("dynolock1.theirs.7.{}_{}", expires(400), expires(900));
+    let token = text.parse().unwrap();
+    Waiter {
+        machine: Acquire::resuming("mine".into(), token, at(0)),
+        ..Waiter::new(NEVER)
+    }
+}
+
+#[test]
+fn a_lease_is_gone_on_with_under_another_version_and_the_same_fence() {
+    let mut waiter = resuming();
+    let body: serde_json::Value = serde_json::from_str(&waiter.attempt(at(10))).unwrap();
+    assert_eq!(
+        body["ConditionExpression"],
+        "#0 = :0 AND #1 = :1 AND #2 IN (:2, :3)"
+    );
+    assert_eq!(
+        body["UpdateExpression"],
+        "SET #2 = :4, #3 = :5, #0 = :6 REMOVE #4"
+    );
+    let values = &body["ExpressionAttributeValues"];
+    assert_eq!([&values[":0"]["S"], &values[":6"]["S"]], ["theirs", "mine"]);
+    assert_eq!(values[":1"]["N"], "7");
+    // Later than any that may stand.
+    assert_eq!(values[":4"]["N"], (expires(900) + 1).to_string());
+    assert_eq!(body["ReturnValues"], "ALL_NEW");
+    let shown = lock("mine", expires(900) + 1, LEASE, Some(7));
+    let verdict = waiter.answered(at(20), Outcome::Applied(shown));
+    let Verdict::Acquired(acquired) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(acquired.lease.fence(), 7);
+    assert_eq!(
+        acquired.lease.remaining(at(20)),
+        Duration::from_millis(490),
+        "from the sending"
+    );
+}
+
+#[test]
+fn a_resumption_is_known_by_its_version() {
+    let mut waiter = resuming();
+    waiter.attempt(at(10));
+    assert!(matches!(waiter.answered(at(20), unknown()), Verdict::Again));
+    waiter.attempt(at(30));
+    let shown = lock("mine", expires(900) + 1, LEASE, Some(7));
+    let verdict = waiter.answered(at(40), refused(shown));
+    assert!(matches!(verdict, Verdict::Acquired(acquired) if acquired.recovered));
+}
+
+#[test]
+fn what_another_has_cannot_be_resumed() {
+    let cases = [
+        Some(lock("another", expires(5000), LEASE, Some(7))),
+        Some(lock("another", expires(100), LEASE, Some(8))),
+        Some(Item::from_iter([("id", "a")])),
+        None,
+    ];
+    for item in cases {
+        let mut waiter = resuming();
+        waiter.attempt(at(10));
+        let verdict = waiter.answered(at(20), Outcome::Refused(item));
+        assert!(
+            matches!(&verdict, Verdict::Failed(error) if error.is_lost()),
+            "{verdict:?}"
+        );
+        assert!(!waiter.machine.is_unsettled());
+    }
+}

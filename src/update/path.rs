@@ -16,8 +16,8 @@ use std::fmt;
 /// ```
 ///
 /// Text that is no path is refused when it is used, by an error that quotes it. So are names of no
-/// bytes, of more than 255 bytes (attributes) or 65,535 bytes (keys of maps), places above
-/// 409,600, which no list can have, and paths of more than 32 steps
+/// bytes or of more than 65,535, places above 409,600, which no list can have, and paths of more
+/// than 32 steps
 /// ([AWS's limits](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html)).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Path(Result<Steps, Malformed>);
@@ -40,10 +40,8 @@ pub(super) enum Step {
 
 /// Steps down to the deepest value that an item can hold.
 const MAX_STEPS: usize = 32;
-/// Bytes in the name of an attribute.
-const MAX_ATTRIBUTE: usize = 255;
-/// Bytes in the key of a map.
-const MAX_KEY: usize = 65_535;
+/// Bytes in the name of an attribute that is in no index, and in the key of a map.
+const MAX_NAME: usize = 65_535;
 /// An item of 400 KB has no list with so many elements.
 const MAX_INDEX: usize = 400 * 1024;
 
@@ -153,13 +151,12 @@ impl Steps {
                 "the path `{self}` has {steps} steps; up to {MAX_STEPS} are allowed"
             ));
         }
-        let mut most = MAX_ATTRIBUTE;
         for step in &self.0 {
             match step {
-                Step::Name(name) if name.is_empty() || name.len() > most => {
+                Step::Name(name) if name.is_empty() || name.len() > MAX_NAME => {
                     let length = name.len();
                     return Err(format!(
-                        "the path `{self}` has a name of {length} bytes there; 1 to {most} are allowed"
+                        "the path `{self}` has a name of {length} bytes there; 1 to {MAX_NAME} are allowed"
                     ));
                 }
                 Step::Index(index) if *index > MAX_INDEX => {
@@ -167,7 +164,7 @@ impl Steps {
                         "the path `{self}` has the place {index}; no list has more than {MAX_INDEX}"
                     ));
                 }
-                _ => most = MAX_KEY,
+                _ => {}
             }
         }
         Ok(())

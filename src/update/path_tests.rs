@@ -83,16 +83,16 @@ fn limits_are_checked_at_the_boundary() {
         (deep(33), Some("33 steps; up to 32 are allowed")),
         (
             Path::attribute(""),
-            Some("a name of 0 bytes there; 1 to 255 are"),
+            Some("a name of 0 bytes there; 1 to 65535 are"),
         ),
         (
             Path::attribute("a").key(""),
             Some("0 bytes there; 1 to 65535"),
         ),
-        (Path::attribute("n".repeat(255)), None),
+        (Path::attribute("n".repeat(65_535)), None),
         (
-            Path::attribute("n".repeat(256)),
-            Some("256 bytes there; 1 to 255 are"),
+            Path::attribute("n".repeat(65_536)),
+            Some("65536 bytes there; 1 to 65535 are"),
         ),
         (Path::attribute("a").key("n".repeat(65_535)), None),
         (

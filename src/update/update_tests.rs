@@ -206,8 +206,8 @@ fn bad_updates_are_refused() {
         ),
         (s().raw_remove("#n").name("#n", ""), "a name of 0 bytes"),
         (
-            s().condition("#n = a").name("#n", "n".repeat(256)),
-            "a name of 256 bytes",
+            s().condition("#n = a").name("#n", "n".repeat(65_536)),
+            "a name of 65536 bytes",
         ),
         (s().raw_remove("a[5"), "the bracket at byte 1 does not hold"),
         (s().raw_remove("a[]"), "the bracket at byte 1 does not hold"),
