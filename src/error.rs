@@ -5,7 +5,7 @@ use std::fmt;
 use crate::credentials::CredentialsError;
 use crate::protocol::{BadAttribute, Holder, Lost};
 use crate::runtime::RandomUnavailable;
-use crate::wire::{Failure, FailureKind, InvalidEndpoint, Item};
+use crate::wire::{Failure, FailureKind, InvalidEndpoint, InvalidValue, Item, UnexpectedAttribute};
 
 /// What went wrong, asked by predicates.
 ///
@@ -32,6 +32,7 @@ enum Kind {
     Held(Option<Holder>),
     Lost(Lost),
     BadAttribute(BadAttribute),
+    UnexpectedAttribute(UnexpectedAttribute),
     ItemNotFound,
     /// DynamoDB's refusal, the network's, or ours on its behalf.
     Failed {
@@ -88,6 +89,7 @@ pub(crate) enum OptionName {
     #[cfg(feature = "__tls")]
     RootCertificates,
     Proxy,
+    Value,
 }
 
 impl fmt::Display for OptionName {
@@ -115,6 +117,7 @@ impl fmt::Display for OptionName {
             #[cfg(feature = "__tls")]
             Self::RootCertificates => "root certificates",
             Self::Proxy => "proxy",
+            Self::Value => "value",
         })
     }
 }
@@ -180,6 +183,23 @@ impl Error {
     /// The item was left as it is.
     pub fn is_bad_attribute(&self) -> bool {
         matches!(*self.0, Kind::BadAttribute(_))
+    }
+
+    /// An attribute of the item is missing, or is of another type than the program reads.
+    ///
+    /// The text names the attribute and what it must be, and shows nothing of its content.
+    ///
+    /// ```
+    /// fn step(item: &dynolock::Item) -> Result<u64, dynolock::Error> {
+    ///     Ok(item.get_as("step")?)
+    /// }
+    ///
+    /// let error = step(&dynolock::Item::new()).unwrap_err();
+    /// assert!(error.is_unexpected_attribute());
+    /// assert_eq!(error.to_string(), "the attribute `step` is missing");
+    /// ```
+    pub fn is_unexpected_attribute(&self) -> bool {
+        matches!(*self.0, Kind::UnexpectedAttribute(_))
     }
 
     /// There is no such item, and the lock was told to lock existing items only.
@@ -355,6 +375,18 @@ impl From<BadAttribute> for Error {
     }
 }
 
+impl From<UnexpectedAttribute> for Error {
+    fn from(unexpected: UnexpectedAttribute) -> Self {
+        Self::of(Kind::UnexpectedAttribute(unexpected))
+    }
+}
+
+impl From<InvalidValue> for Error {
+    fn from(invalid: InvalidValue) -> Self {
+        Self::invalid_option(OptionName::Value, invalid.to_string())
+    }
+}
+
 impl From<CredentialsError> for Error {
     fn from(error: CredentialsError) -> Self {
         Self::of(Kind::Credentials(error))
@@ -381,6 +413,7 @@ impl fmt::Display for Error {
             Kind::Held(None) => f.write_str("the lock is held by another task of this client"),
             Kind::Lost(lost) => write!(f, "the lease is lost: {lost}"),
             Kind::BadAttribute(bad) => write!(f, "{bad}"),
+            Kind::UnexpectedAttribute(unexpected) => write!(f, "{unexpected}"),
             Kind::ItemNotFound => {
                 f.write_str("there is no such item, and only existing items may be locked")
             }

@@ -85,7 +85,9 @@ pub use options::{
 };
 pub use protocol::{Holder, LeaseToken, Lost};
 pub use update::{Path, Update};
-pub use wire::{AttributeValue, InvalidValue, Item, Number, Set};
+pub use wire::{
+    AttributeValue, FromAttribute, InvalidValue, Item, Number, Set, UnexpectedAttribute,
+};
 #[cfg(feature = "__tls")]
 pub use wire::{InvalidRoots, RootCertificates};
 

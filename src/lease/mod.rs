@@ -101,6 +101,26 @@ impl Lease {
         &self.core.item
     }
 
+    /// Reads the item as it was when it was locked into a type of the caller's, the key included;
+    /// see [`Item::read`](crate::Item::read).
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// struct Job {
+    ///     step: u32,
+    /// }
+    ///
+    /// # fn run(lease: &dynolock::Lease) -> Result<(), dynolock::Error> {
+    /// let job: Job = lease.read()?;
+    /// println!("at step {}", job.step);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "serde")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+    pub fn read<T: serde_core::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(self.core.item.read()?)
+    }
+
     /// The fencing token: larger with every acquisition of this item, for as long as its fence
     /// attribute survives. Give it to systems that can refuse a smaller one.
     ///

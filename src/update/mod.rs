@@ -177,6 +177,32 @@ impl Update {
         })
     }
 
+    /// Sets every field of a value, as [`set_item`](Self::set_item) does with what
+    /// [`Item::of`](crate::Item::of) makes of it. A key among the fields is passed over.
+    ///
+    /// Errors where the value is no struct or map, or holds what DynamoDB cannot.
+    ///
+    /// ```
+    /// use dynolock::Update;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Job {
+    ///     id: &'static str,
+    ///     step: u32,
+    /// }
+    ///
+    /// let update = Update::new().set_all(&Job { id: "job-42", step: 3 })?;
+    /// # Ok::<(), dynolock::Error>(())
+    /// ```
+    #[cfg(feature = "serde")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+    pub fn set_all<T: serde_core::Serialize + ?Sized>(
+        self,
+        value: &T,
+    ) -> Result<Self, crate::Error> {
+        Ok(self.set_item(&Item::of(value)?))
+    }
+
     /// Adds actions to the `SET` clause, with commas between them: `path = value`.
     ///
     /// A raw clause is for what has no method here. It is written as

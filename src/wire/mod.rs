@@ -30,7 +30,9 @@ pub(crate) use response::outcome;
 pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date};
 pub(crate) use sign::sign;
 pub(crate) use transaction::{Effect, Entry, Reason, Reasons, Transaction};
-pub use value::{AttributeValue, InvalidValue, Item, Number, Set};
+pub use value::{
+    AttributeValue, FromAttribute, InvalidValue, Item, Number, Set, UnexpectedAttribute,
+};
 
 use crate::runtime::BoxFuture;
 

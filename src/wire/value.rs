@@ -5,11 +5,15 @@
 
 mod codec;
 mod number;
+#[cfg(feature = "serde")]
+mod serde;
+mod typed;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
 
 pub use number::Number;
+pub use typed::{FromAttribute, UnexpectedAttribute};
 
 /// The value of an attribute, of one of DynamoDB's ten types.
 ///
@@ -220,6 +224,8 @@ impl Item {
     }
 
     /// The value of an attribute; `None` where the item does not have it.
+    ///
+    /// [`get_as`](Self::get_as) gives it as one of Rust's types.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
         self.0.get(name)
@@ -371,6 +377,12 @@ enum Kind {
     Name(usize),
     #[error("size is {0} bytes; allowed are up to {MAX_SIZE}")]
     Size(usize),
+    #[cfg(feature = "serde")]
+    #[error("the attribute `{0}`: {1}")]
+    At(String, Box<Kind>),
+    #[cfg(feature = "serde")]
+    #[error("{0}")]
+    Unwritable(&'static str),
 }
 
 /// How deep a value may reach, the attribute's own value being on level 1.

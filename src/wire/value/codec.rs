@@ -292,7 +292,7 @@ fn valid<T, E: de::Error>(value: Result<T, InvalidValue>) -> Result<T, E> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -518,12 +518,12 @@ mod tests {
         }
     }
 
-    fn any_number() -> impl Strategy<Value = Number> {
+    pub(in super::super) fn any_number() -> impl Strategy<Value = Number> {
         ("-?[0-9]{1,38}", -100..80_i64)
             .prop_map(|(digits, exponent)| number(&format!("{digits}e{exponent}")))
     }
 
-    fn any_value() -> impl Strategy<Value = AttributeValue> {
+    pub(in super::super) fn any_value() -> impl Strategy<Value = AttributeValue> {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..20);
         let leaf = prop_oneof![
             any::<String>().prop_map(AttributeValue::S),
