@@ -68,7 +68,7 @@ pub(crate) async fn acquire(
     acquisition.run(patience).await
 }
 
-fn new_version(client: &Shared) -> Result<String, Error> {
+pub(crate) fn new_version(client: &Shared) -> Result<String, Error> {
     let seconds = client.runtime.now().wall.0 / 1_000_000_000;
     Ok(ksuid(seconds, client.runtime.random()?))
 }
@@ -288,33 +288,42 @@ impl CleanUp {
                 return;
             }
         }
-        let mut failures = 0;
-        while runtime.now().mono < ends {
-            let outcome = match self.client.credentials(ends).await {
-                Ok(credentials) => {
-                    let write = abandon(&self.terms, self.machine.version());
-                    let (sent, skew) = (runtime.now(), self.terms.max_clock_skew);
-                    let timeout = self.client.attempt_timeout.min(ends.since(sent.mono));
-                    let answer = self.client.send(&write, &credentials, sent, timeout, skew);
-                    drop(write);
-                    answer.await.outcome
-                }
-                Err(failure) => Outcome::NotApplied(failure),
-            };
-            let failure = match outcome {
-                Outcome::Applied(_) => {
-                    let version = self.machine.version();
-                    return runtime.note(Event::CleanedUp { version });
-                }
-                Outcome::Refused(_) => return,
-                Outcome::NotApplied(failure) if !failure.kind.is_passing() => return,
-                Outcome::NotApplied(failure) | Outcome::Unknown(failure) => failure,
-            };
-            failures += 1;
-            let (pace, jitter) = (self.terms.retry_interval, &mut self.jitter);
-            let pause = self.client.pause(failures, &failure, pace, jitter);
-            let again = runtime.now().mono.plus(pause);
-            runtime.sleep_until(again.min(ends)).await;
-        }
+        let (client, version) = (&self.client, self.machine.version());
+        give_back(client, &self.terms, version, self.jitter, ends).await;
+    }
+}
+
+/// Removes the lock of a version in which nobody believes, if it is there; tries until `ends`.
+pub(crate) async fn give_back(
+    client: &Arc<Shared>,
+    terms: &Terms,
+    version: &str,
+    mut jitter: Jitter,
+    ends: Monotonic,
+) {
+    let runtime = &client.runtime;
+    let mut failures = 0;
+    while runtime.now().mono < ends {
+        let outcome = match client.credentials(ends).await {
+            Ok(credentials) => {
+                let write = abandon(terms, version);
+                let (sent, skew) = (runtime.now(), terms.max_clock_skew);
+                let timeout = client.attempt_timeout.min(ends.since(sent.mono));
+                let answer = client.send(&write, &credentials, sent, timeout, skew);
+                drop(write);
+                answer.await.outcome
+            }
+            Err(failure) => Outcome::NotApplied(failure),
+        };
+        let failure = match outcome {
+            Outcome::Applied(_) => return runtime.note(Event::CleanedUp { version }),
+            Outcome::Refused(_) => return,
+            Outcome::NotApplied(failure) if !failure.kind.is_passing() => return,
+            Outcome::NotApplied(failure) | Outcome::Unknown(failure) => failure,
+        };
+        failures += 1;
+        let pause = client.pause(failures, &failure, terms.retry_interval, &mut jitter);
+        let again = runtime.now().mono.plus(pause);
+        runtime.sleep_until(again.min(ends)).await;
     }
 }

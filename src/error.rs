@@ -21,7 +21,7 @@ use crate::wire::{Failure, FailureKind, InvalidEndpoint, InvalidValue, Item, Une
 /// ```
 ///
 /// No text of an error holds a secret or the content of an item beyond what names the lock's holder.
-pub struct Error(Box<Kind>);
+pub struct Error(Box<Kind>, Option<Box<Entry>>);
 
 #[derive(Debug)]
 enum Kind {
@@ -55,6 +55,15 @@ enum Kind {
     Request(String),
 }
 
+/// The entry of a transaction, or the lock of a set, that an error speaks of.
+#[derive(Debug)]
+struct Entry {
+    at: usize,
+    table: String,
+    /// Of other entries.
+    others: Vec<Error>,
+}
+
 /// An item that the user may look at, and that no text shows.
 struct Shown(Item);
 
@@ -78,6 +87,8 @@ pub(crate) enum OptionName {
     Owner,
     DeleteOnRelease,
     LeaseToken,
+    Transaction,
+    LockSet,
     Region,
     Endpoint,
     AttemptTimeout,
@@ -106,6 +117,8 @@ impl fmt::Display for OptionName {
             Self::Owner => "owner",
             Self::DeleteOnRelease => "delete on release",
             Self::LeaseToken => "lease token",
+            Self::Transaction => "transaction",
+            Self::LockSet => "set of locks",
             Self::Region => "region",
             Self::Endpoint => "endpoint URL",
             Self::AttemptTimeout => "attempt timeout",
@@ -248,6 +261,46 @@ impl Error {
         })
     }
 
+    /// Which entry of a [`Transaction`](crate::Transaction) or which lock of a
+    /// [`LockSet`](crate::LockSet) the error speaks of, counted from 0 in the order in which they
+    /// were given; `None` where it speaks of none.
+    ///
+    /// ```no_run
+    /// # async fn run(locks: dynolock::LockSet) {
+    /// if let Err(error) = locks.acquire().await
+    ///     && error.is_held()
+    /// {
+    ///     println!("lock {:?} in {:?} is held: {:?}", error.entry(), error.table(), error.holder());
+    /// }
+    /// # }
+    /// ```
+    pub fn entry(&self) -> Option<usize> {
+        self.1.as_ref().map(|entry| entry.at)
+    }
+
+    /// The table of that entry or lock, as it was given.
+    pub fn table(&self) -> Option<&str> {
+        self.1.as_ref().map(|entry| entry.table.as_str())
+    }
+
+    /// An error for each [`entry`](Self::entry) that is to blame: this one first, which counts
+    /// most. Empty where the error speaks of none.
+    ///
+    /// ```no_run
+    /// # async fn run(transaction: dynolock::Transaction<'_>) {
+    /// if let Err(error) = transaction.send().await {
+    ///     for error in error.entries() {
+    ///         println!("{:?}: {error}", error.entry());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn entries(&self) -> impl Iterator<Item = &Self> {
+        let entry = self.1.as_deref();
+        let others = entry.into_iter().flat_map(|entry| &entry.others);
+        entry.map(|_| self).into_iter().chain(others)
+    }
+
     /// The user's own cancellation future completed first.
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.0, Kind::Cancelled)
@@ -290,7 +343,21 @@ impl Error {
     }
 
     fn of(kind: Kind) -> Self {
-        Self(Box::new(kind))
+        Self(Box::new(kind), None)
+    }
+
+    /// The same, of one entry of a transaction or of one lock of a set.
+    pub(crate) fn of_entry(self, at: usize, table: &str) -> Self {
+        let (table, others) = (table.to_owned(), Vec::new());
+        Self(self.0, Some(Box::new(Entry { at, table, others })))
+    }
+
+    /// The same, beside the errors of other entries.
+    pub(crate) fn beside(mut self, others: impl IntoIterator<Item = Self>) -> Self {
+        if let Some(entry) = &mut self.1 {
+            entry.others.extend(others);
+        }
+        self
     }
 
     pub(crate) fn invalid_option(option: OptionName, problem: impl Into<String>) -> Self {
@@ -407,6 +474,9 @@ impl From<InvalidEndpoint> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = &self.1 {
+            write!(f, "entry {} (table {}): ", entry.at, entry.table)?;
+        }
         match &*self.0 {
             Kind::InvalidOption { option, problem } => write!(f, "{option}: {problem}"),
             Kind::Held(Some(holder)) => write!(f, "the lock is held by {holder}"),
@@ -454,7 +524,12 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Error").field(&self.0).finish()
+        let mut error = f.debug_tuple("Error");
+        error.field(&self.0);
+        if let Some(entry) = &self.1 {
+            error.field(entry);
+        }
+        error.finish()
     }
 }
 

@@ -50,6 +50,7 @@ compile_error!(
 compile_error!("dynolock: the feature `__tls` is not for users: choose `ring` or `aws-lc-rs`");
 
 mod acquire;
+mod acquire_all;
 mod builder;
 mod client;
 mod clock;
@@ -61,6 +62,7 @@ pub mod internals;
 mod key;
 mod lease;
 mod lock;
+mod lock_set;
 mod options;
 mod protocol;
 mod queue;
@@ -77,8 +79,9 @@ pub use builder::ClientBuilder;
 pub use client::Client;
 pub use error::Error;
 pub use key::{Key, KeyValue};
-pub use lease::{Lease, Watcher};
+pub use lease::{Condition, Lease, LeaseSet, Transaction, Watcher};
 pub use lock::Lock;
+pub use lock_set::LockSet;
 pub use options::{
     AttributeNames, DEFAULT_HEARTBEAT, DEFAULT_LEASE, DEFAULT_MAX_CLOCK_SKEW,
     DEFAULT_RETRY_INTERVAL, DEFAULT_TIMEOUT,

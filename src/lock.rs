@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
-use crate::options::{AttributeNames, Options};
+use crate::options::{AttributeNames, Options, Terms};
 use crate::protocol::LeaseToken;
 use crate::runtime::{BoxFuture, First, race};
 
@@ -294,6 +294,18 @@ impl Lock {
         grant.map(Lease::new).transpose()
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn table(&self) -> &str {
+        &self.options.table
+    }
+
+    pub(crate) fn terms(&self) -> Result<Terms, Error> {
+        self.options.parse()
+    }
+
     async fn cancellable<F: Future>(&self, future: F) -> Result<F::Output, Error> {
         match race(self.cancelled(), future).await {
             First::A(()) => Err(Error::cancelled()),
@@ -301,7 +313,7 @@ impl Lock {
         }
     }
 
-    fn cancelled(&self) -> BoxFuture<()> {
+    pub(crate) fn cancelled(&self) -> BoxFuture<()> {
         match &self.cancellation {
             Some(cancelled) => cancelled(),
             None => Box::pin(pending()),

@@ -209,7 +209,7 @@ fn within(
 }
 
 /// A table's name (3 to 255 of `a-z A-Z 0-9 _ - .`) or its ARN.
-fn table_name(table: &str) -> Result<String, Error> {
+pub(crate) fn table_name(table: &str) -> Result<String, Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let good = if table.starts_with("arn:") {
         table.len() <= 1024 && table.chars().all(|c| plain(c) || matches!(c, ':' | '/'))

@@ -201,6 +201,39 @@ pub(crate) async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Out
     .await
 }
 
+/// Waits for all of them.
+pub(crate) async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let futures = futures.into_iter();
+    let mut futures: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        let mut is_pending = false;
+        for (future, done) in &mut futures {
+            if done.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(output) => *done = Some(output),
+                    Poll::Pending => is_pending = true,
+                }
+            }
+        }
+        if is_pending {
+            return Poll::Pending;
+        }
+        Poll::Ready(futures.drain(..).filter_map(|(_, done)| done).collect())
+    })
+    .await
+}
+
+/// Waits for the first of them; for ever where there is none. The others are dropped.
+pub(crate) async fn any<F: Future>(futures: Vec<F>) -> F::Output {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|cx| {
+        let done = |future: &mut std::pin::Pin<Box<F>>| future.as_mut().poll(cx);
+        let done = futures.iter_mut().map(done).find(Poll::is_ready);
+        done.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
 /// Waits for either; `a` where both are ready. The other is dropped.
 pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
     let (mut a, mut b) = (pin!(a), pin!(b));

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -35,7 +35,12 @@ pub(super) struct Core {
     pub(super) releasing: AtomicBool,
     pub(super) beating: AtomicBool,
     pub(super) turn: Mutex<Option<Turn>>,
+    /// The set that it belongs to; itself is in it.
+    pub(super) set: OnceLock<Siblings>,
 }
+
+/// The leases that are lost together.
+pub(super) type Siblings = Arc<[Weak<Core>]>;
 
 /// Whether a lease is held, and if not, why.
 pub(super) enum Standing {
@@ -52,9 +57,42 @@ impl Core {
 
     /// Whether and why the lease is lost. The first to see it passes on the turn.
     pub(super) fn lost(&self, now: Moment) -> Option<Lost> {
-        let lost = self.notice_loss(now)?;
+        let lost = match self.notice_loss(now) {
+            None if self.has_lost_sibling(now) => {
+                self.state().lose_with_another();
+                self.notice_loss(now)
+            }
+            lost => lost,
+        }?;
         self.pass_on_turn();
         Some(lost)
+    }
+
+    /// Whether another lease of its set is lost. One that was given back is not.
+    fn has_lost_sibling(&self, now: Moment) -> bool {
+        self.siblings().any(|other| {
+            match other.releasing.load(Ordering::SeqCst) {
+                // Its time may run out after the release.
+                true => other.state().known_loss().is_some(),
+                false => other.notice_loss(now).is_some(),
+            }
+        })
+    }
+
+    /// The other leases of its set.
+    fn siblings(&self) -> impl Iterator<Item = Arc<Self>> {
+        let set = self.set.get().into_iter().flat_map(|set| set.iter());
+        let others = set.filter(|other| !std::ptr::eq(other.as_ptr(), self));
+        others.filter_map(Weak::upgrade)
+    }
+
+    /// How long it lasts unless it is renewed, and its set with it.
+    pub(super) fn remaining(&self, now: Moment) -> Duration {
+        let others = self.siblings();
+        let others = others.filter(|other| !other.releasing.load(Ordering::SeqCst));
+        let others = others.map(|other| other.state().remaining(now));
+        let own = self.state().remaining(now);
+        others.fold(own, Duration::min)
     }
 
     pub(super) fn standing(&self, now: Moment) -> Standing {
@@ -81,10 +119,7 @@ impl Core {
                 Standing::Lost(lost) => return Some(lost),
                 Standing::GivenBack => return None,
             }
-            let (remaining, lease) = {
-                let state = self.state();
-                (state.remaining(now), state.duration())
-            };
+            let (remaining, lease) = (self.remaining(now), self.state().duration());
             let look = (lease / LOOKS_PER_LEASE).max(Duration::from_millis(1));
             let wake_at = now.mono.plus(remaining.min(look));
             race(changed, runtime.sleep_until(wake_at)).await;
@@ -103,6 +138,9 @@ impl Core {
             });
             self.client.abandon(&self.version);
             self.changed.notify_waiters();
+            for other in self.siblings() {
+                other.changed.notify_waiters();
+            }
         }
         Some(lost)
     }
@@ -268,7 +306,7 @@ impl Core {
         self.stop();
         match lost_before {
             // An expired lock that nobody has taken over is given back as well.
-            None | Some(Lost::Expired) => {}
+            None | Some(Lost::Expired | Lost::WithAnother) => {}
             Some(lost) => return Err(lost.into()),
         }
         let _writing = self.writing.lock().await;

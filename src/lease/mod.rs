@@ -1,14 +1,18 @@
 //! The held lock: keeps it alive, says when it is lost, gives it back.
 
+mod condition;
 mod core;
 mod hand_on;
+mod set;
+mod together;
+mod transaction;
 mod watcher;
 mod write;
 
 use std::fmt;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -22,8 +26,12 @@ use crate::runtime::{First, race};
 use crate::update::{Changes, Subject, Update};
 use crate::wire::{Failure, FailureKind, Item, Returns};
 
+pub use self::condition::Condition;
 pub(crate) use self::core::renew_once;
 use self::core::{Core, GivenBack};
+pub use self::set::LeaseSet;
+pub use self::transaction::Transaction;
+pub(crate) use self::transaction::is_same_table;
 pub use self::watcher::Watcher;
 use self::write::Last;
 
@@ -71,6 +79,7 @@ impl Lease {
             releasing: AtomicBool::new(false),
             beating: AtomicBool::new(false),
             turn: Mutex::new(None),
+            set: OnceLock::new(),
             client: grant.client,
             terms: grant.terms,
         });
@@ -151,7 +160,7 @@ impl Lease {
         let now = self.core.client.runtime.now();
         match self.core.lost(now) {
             Some(_) => Duration::ZERO,
-            None => self.core.state().remaining(now),
+            None => self.core.remaining(now),
         }
     }
 

@@ -86,7 +86,7 @@ impl Watcher {
     pub fn remaining(&self) -> Duration {
         let now = self.core.client.runtime.now();
         match self.core.standing(now) {
-            Standing::Held => self.core.state().remaining(now),
+            Standing::Held => self.core.remaining(now),
             Standing::Lost(_) | Standing::GivenBack => Duration::ZERO,
         }
     }

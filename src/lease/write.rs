@@ -132,7 +132,7 @@ impl Core {
         }
     }
 
-    fn updated(&self, recovered: bool, item: Item) -> Item {
+    pub(super) fn updated(&self, recovered: bool, item: Item) -> Item {
         let version = &self.version;
         let updated = Event::Updated { version, recovered };
         self.client.runtime.note(updated);
@@ -166,7 +166,7 @@ impl Core {
         }
     }
 
-    async fn fence_off_once(&self, change: &mut Change) -> Fenced {
+    pub(super) async fn fence_off_once(&self, change: &mut Change) -> Fenced {
         let sent = self
             .send_once(|state, terms, sent, base| state.fence_off(change, terms, sent, base))
             .await;
@@ -239,7 +239,7 @@ fn lost_with(change: &Change, lost: Lost) -> Error {
     }
 }
 
-fn not_applied_for(changed: Changed) -> Error {
+pub(super) fn not_applied_for(changed: Changed) -> Error {
     match changed {
         Changed::ConditionFailed(item) => Error::condition_failed(item),
         Changed::Failed(failure) => Error::failed(failure),

@@ -358,7 +358,7 @@ impl Acquire {
 }
 
 /// Reads the lock, and refuses one whose fencing token cannot be raised any more.
-fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribute> {
+pub(super) fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribute> {
     let state = LockState::of(item, names)?;
     match state.fence {
         Some(fence) if fence > LARGEST_FENCE.unsigned_abs() => Err(BadAttribute {

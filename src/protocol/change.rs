@@ -87,16 +87,23 @@ impl Lease {
         expiry_base: Wall,
     ) -> Write<'t> {
         self.keep_item();
-        let written = match self.next(change.attempts.len(), now, expiry_base) {
-            Some(written) => {
-                change.attempts.push(written.expires());
-                written
-            }
-            None => self.last_written(),
-        };
+        let written = self.attempted(change, now, expiry_base);
         let (expires, lease) = (written.expires(), written.lease());
         let standing = self.standing_for(&change.base);
         writes::update(terms, &standing, expires, lease, changes, returns)
+    }
+
+    /// The same without any change of the user's.
+    pub(crate) fn hold<'t>(
+        &mut self,
+        change: &mut Change,
+        terms: &'t Terms,
+        now: Moment,
+        expiry_base: Wall,
+    ) -> Write<'t> {
+        let written = self.attempted(change, now, expiry_base);
+        let standing = self.standing_for(&change.base);
+        writes::renew(terms, &standing, written.expires(), written.lease())
     }
 
     /// Takes the outcome of the last attempt at an update.
@@ -273,6 +280,16 @@ impl Lease {
                 change.unsettled = true;
                 Changed::Failed(failure)
             }
+        }
+    }
+
+    fn attempted(&mut self, change: &mut Change, now: Moment, expiry_base: Wall) -> Written {
+        match self.next(change.attempts.len(), now, expiry_base) {
+            Some(written) => {
+                change.attempts.push(written.expires());
+                written
+            }
+            None => self.last_written(),
         }
     }
 

@@ -43,6 +43,9 @@ pub enum Lost {
     TableGone,
     /// The credentials no longer permit writing to the table.
     AccessDenied,
+    /// Another lease of its [set](crate::LeaseSet) is lost, which says why. This one may still
+    /// be in its item, and is given back like one that is held.
+    WithAnother,
 }
 
 impl Lost {
@@ -64,6 +67,7 @@ impl fmt::Display for Lost {
             Self::ItemGone => f.write_str("the item was deleted"),
             Self::TableGone => f.write_str("the table is gone"),
             Self::AccessDenied => f.write_str("writing to the table is no longer permitted"),
+            Self::WithAnother => f.write_str("another lease of its set is lost"),
         }
     }
 }
@@ -222,6 +226,11 @@ impl Lease {
     /// Why it is lost, where that is known already.
     pub(crate) fn known_loss(&self) -> Option<&Lost> {
         self.lost.as_ref()
+    }
+
+    /// It is lost, because another lease is that it is held together with.
+    pub(crate) fn lose_with_another(&mut self) {
+        self.lose(Lost::WithAnother);
     }
 
     /// What another process needs to go on with it.

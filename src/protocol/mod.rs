@@ -14,25 +14,31 @@
 //! ```
 
 mod acquire;
+mod acquire_all;
 mod attributes;
 mod backoff;
 mod change;
 mod deadline;
 mod lease;
+mod one_try;
 mod retry;
 mod token;
+mod transaction;
 mod trust;
 mod watch;
 mod writes;
 
 pub(crate) use acquire::{Acquire, Acquired, Surroundings, Verdict};
+pub(crate) use acquire_all::{AcquireAll, AllSurroundings, AllVerdict};
 pub(crate) use attributes::BadAttribute;
 pub use attributes::Holder;
 pub(crate) use backoff::{Backoff, Jitter};
 pub(crate) use change::{Change, Changed, Fenced};
 pub use lease::Lost;
 pub(crate) use lease::{Lease, Released, Renewed};
+pub(crate) use one_try::GivenUp;
 pub(crate) use retry::{RetryBudget, RetryPolicy};
 pub use token::LeaseToken;
+pub(crate) use transaction::{Cancelled, Unlocked, Verb, failure_of};
 pub(crate) use trust::ClockTrust;
 pub(crate) use writes::abandon;

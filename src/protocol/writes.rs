@@ -154,8 +154,8 @@ pub(super) fn update<'t>(
         p.value(crate::clock::nanos(lease)),
     );
     let rendered = changes.render(&mut p);
-    let (expression, condition) = joined(rendered, &set, "", condition);
-    update_item(terms, expression, returns, condition, p)
+    let (expression, theirs) = joined(rendered, &set, "");
+    update_item(terms, expression, returns, both(condition, theirs), p)
 }
 
 /// The user's changes, and `REMOVE` every lock attribute but the fence.
@@ -168,12 +168,27 @@ pub(super) fn commit<'t>(
     let condition = held(terms, standing, &mut p);
     let remove = lock_attributes(terms, &mut p);
     let rendered = changes.render(&mut p);
-    let (expression, condition) = joined(rendered, "", &remove, condition);
-    update_item(terms, expression, Returns::Nothing, condition, p)
+    let (expression, theirs) = joined(rendered, "", &remove);
+    update_item(
+        terms,
+        expression,
+        Returns::Nothing,
+        both(condition, theirs),
+        p,
+    )
 }
 
-/// Update and condition expression: what the lock needs, and after it what the user wants.
-fn joined(rendered: Rendered, set: &str, remove: &str, held: String) -> (String, String) {
+/// The lock's condition, and after it the user's.
+fn both(held: String, theirs: Option<String>) -> String {
+    match theirs {
+        Some(theirs) => [&held, " AND ", &theirs].concat(),
+        None => held,
+    }
+}
+
+/// The update expression, in which what the lock needs comes before what the user wants, and the
+/// user's condition.
+pub(super) fn joined(rendered: Rendered, set: &str, remove: &str) -> (String, Option<String>) {
     let mut expression = String::new();
     let clauses = [
         ("SET", set, &rendered.set),
@@ -193,11 +208,7 @@ fn joined(rendered: Rendered, set: &str, remove: &str, held: String) -> (String,
             expression += part;
         }
     }
-    let condition = match rendered.condition {
-        Some(condition) => [&held, " AND ", &condition].concat(),
-        None => held,
-    };
-    (expression, condition)
+    (expression, rendered.condition)
 }
 
 /// `REMOVE` every lock attribute but the fence.

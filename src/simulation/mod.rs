@@ -47,7 +47,7 @@ const OFTEN: u64 = 1_000;
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// What many runs have to have seen: each fault, each recovery, each way to get a lock.
-const EVENTS: [&str; 47] = [
+const EVENTS: [&str; 50] = [
     "request not sent",
     "request lost",
     "request late",
@@ -93,8 +93,11 @@ const EVENTS: [&str; 47] = [
     "commit applied",
     "item deleted under its lock",
     "recovered: update",
-    "recovered: commit or delete",
     "resumed a lease that was handed on",
+    "set acquired",
+    "transaction applied",
+    "transaction answered again",
+    "transaction refused",
 ];
 
 #[test]

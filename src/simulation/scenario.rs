@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::random::Random;
 use super::server::{KEY, TABLE};
 use crate::runtime::{First, Runtime, race};
-use crate::{Client, Error, Lease, Lock, Update};
+use crate::{Client, Error, Lease, LeaseSet, Lock, Update};
 
 /// What all participants of a run share.
 pub(super) struct Stage {
@@ -149,6 +149,9 @@ impl Worker {
     async fn turn(&mut self) {
         if self.random.chance(0.5) && self.resume().await {
             return;
+        }
+        if self.stage.items() > 1 && self.random.chance(0.25) {
+            return self.turn_with_all().await;
         }
         let item = self.random.between(0, self.stage.items() as u64 - 1) as usize;
         let keep = match self.random.weighted(&[0.3, 0.25, 0.2, 0.08, 0.17]) {
@@ -416,6 +419,130 @@ impl Worker {
         }
     }
 
+    /// Acquires the locks of all items together, holds them, writes to all in one, and gives back.
+    async fn turn_with_all(&mut self) {
+        let keep = match self.random.chance(0.5) {
+            true => Keep::Heartbeat,
+            false => Keep::Nothing,
+        };
+        let mut locks: Vec<(Item, Lock)> = Vec::new();
+        let (mut shortest, mut timeout) = (u64::MAX, u64::MAX);
+        for item in 0..self.stage.items() {
+            let (lock, lease, patience) = self.lock(item, keep);
+            shortest = shortest.min(lease);
+            timeout = timeout.min(patience);
+            locks.push((item, lock));
+        }
+        // Whatever the order, nobody waits for ever.
+        if self.random.chance(0.5) {
+            locks.reverse();
+        }
+        let (items, locks): (Vec<Item>, Vec<Lock>) = locks.into_iter().unzip();
+        let called = self.stage.world.now();
+        let before = self.runtime.now().mono;
+        let calls: Vec<CallId> = (items.iter())
+            .map(|item| self.begin("set acquire", *item))
+            .collect();
+        let set = self.client.lock_all(locks);
+        let patience = match self.random.chance(0.15) {
+            true => self.random.part(self.stage.lease(), 0.0, 0.6),
+            false => u64::MAX / 4,
+        };
+        let got = race(set.acquire(), self.runtime.sleep(patience)).await;
+        for call in calls {
+            self.end(call);
+        }
+        let leases = match got {
+            First::A(Ok(leases)) => Arc::new(leases),
+            First::A(Err(error)) => {
+                let waited = self.runtime.now().mono.since(before);
+                if !error.is_timeout() {
+                    self.violate(&format!("a set failed for a passing reason: {error}"));
+                } else if waited < Duration::from_nanos(timeout) {
+                    self.violate(&format!("a set gave up after {waited:?}: {error}"));
+                }
+                return self.note("set timed out", &error.to_string());
+            }
+            First::B(()) => return self.note("set dropped", ""),
+        };
+        self.note("set acquired", "");
+        let holds: Vec<HoldId> = (0..items.len())
+            .map(|at| {
+                let lease = &leases[at];
+                let hold = Hold {
+                    item: items[at],
+                    node: self.node,
+                    version: lease.version().to_owned(),
+                    token: Some(lease.fencing_token()),
+                    called,
+                    belief: Arc::new(HoldsWithOthers(Arc::clone(&leases), at)),
+                };
+                history::begin(&self.stage.world, hold)
+            })
+            .collect();
+        for (lease, item) in leases.iter().zip(&items) {
+            self.compare_item(lease, *item);
+        }
+        for _ in 0..self.random.between(0, 3) {
+            let time = self.random.part(shortest, 0.05, 0.7);
+            let waited = race(leases.lost(), self.runtime.sleep(time)).await;
+            if matches!(waited, First::A(_)) || !leases.is_held() {
+                break;
+            }
+            self.write_to_all(&leases, items[0]).await;
+        }
+        if !leases.is_held() && leases.iter().any(Lease::is_held) {
+            self.violate("one lock of a set is lost, and another is held");
+        }
+        for hold in holds {
+            history::end(&self.stage.world, hold);
+        }
+        let Some(leases) = Arc::into_inner(leases) else {
+            return self.violate("somebody else keeps the set");
+        };
+        if self.random.chance(0.3) {
+            return drop(leases);
+        }
+        let call = self.begin("release all", items[0]);
+        let released = leases.release().await;
+        self.end(call);
+        if let Err(error) = released {
+            self.note("set not released", &error.to_string());
+        }
+    }
+
+    /// One transaction over all items of a set: each is written, or none.
+    async fn write_to_all(&mut self, leases: &LeaseSet, item: Item) {
+        let mut transaction = self.client.transaction();
+        let mut ids = Vec::new();
+        let fails = self.random.chance(0.15);
+        for lease in leases {
+            let (id, mut update) = self.write(lease);
+            if fails && ids.is_empty() {
+                update = update
+                    .condition("size(log) > :most")
+                    .value(":most", 1_000_000);
+            }
+            ids.push(id);
+            transaction = transaction.update(lease, update);
+        }
+        let patience = match self.random.chance(0.1) {
+            true => self.random.part(self.stage.lease(), 0.0, 0.3),
+            false => u64::MAX / 4,
+        };
+        let call = self.begin("transaction", item);
+        let written = race(transaction.send(), self.runtime.sleep(patience)).await;
+        self.end(call);
+        match written {
+            First::A(written) => {
+                for id in ids {
+                    self.judge_write(id, fails, &written, true);
+                }
+            }
+            First::B(()) => self.note("transaction dropped", ""),
+        }
+    }
+
     /// The item that came with the lock is the one that is there.
     fn compare_item(&self, lease: &Lease, item: Item) {
         let server = self.stage.network.server();
@@ -469,7 +596,7 @@ impl Worker {
             self.note("update dropped", "");
             return false;
         };
-        self.judge_write(id, fails, &updated);
+        self.judge_write(id, fails, &updated, false);
         match updated {
             Ok(()) => {
                 history::check(&self.stage.world, item, "an update returned");
@@ -487,7 +614,14 @@ impl Worker {
         }
     }
 
-    fn judge_write(&self, id: WriteId, fails: bool, written: &Result<(), Error>) {
+    /// `may_give_up`: a transaction is given up in time for its leases to be renewed.
+    fn judge_write(
+        &self,
+        id: WriteId,
+        fails: bool,
+        written: &Result<(), Error>,
+        may_give_up: bool,
+    ) {
         let told = match written {
             Ok(()) if fails => return self.violate("an update was applied against its condition"),
             Ok(()) => true,
@@ -500,6 +634,8 @@ impl Worker {
                     if !fails {
                         self.violate("a condition failed that holds");
                     }
+                } else if !error.is_lost() && may_give_up {
+                    self.note("transaction given up", &error.to_string());
                 } else if !error.is_lost() {
                     self.violate(&format!("an update failed without cause: {error}"));
                 }
@@ -541,7 +677,7 @@ impl Worker {
         }
         let committed = lease.commit(update).await;
         self.end(call);
-        self.judge_write(id, fails, &committed);
+        self.judge_write(id, fails, &committed, false);
         let shows = self.stage.network.server().shows(item, &version, token);
         if committed.is_ok() && shows {
             self.violate("committed, and the lock is still in the item");
@@ -690,6 +826,15 @@ pub(super) struct Holds(Arc<Lease>);
 impl Holds {
     pub(super) fn new(lease: &Arc<Lease>) -> Self {
         Self(Arc::clone(lease))
+    }
+}
+
+/// One lease of a set, asked by the checker.
+struct HoldsWithOthers(Arc<LeaseSet>, usize);
+
+impl Belief for HoldsWithOthers {
+    fn is_held(&self) -> bool {
+        self.0[self.1].is_held()
     }
 }
 

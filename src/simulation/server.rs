@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dynoxide::Database;
 use dynoxide::errors::DynoxideError;
@@ -37,12 +38,16 @@ pub(super) fn database() -> Database {
     database
 }
 
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
 pub(super) struct Server {
     database: Database,
     items: Vec<Watched>,
     /// The node that each version was first written by, and whether it is a dyno peer.
     issuers: BTreeMap<String, Issuer>,
     released: BTreeMap<(String, u64), Moment>,
+    /// What no other run of this process has.
+    nonce: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,6 +146,7 @@ impl Server {
             items: Vec::new(),
             issuers: BTreeMap::new(),
             released: BTreeMap::new(),
+            nonce: RUNS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -230,6 +236,9 @@ impl Server {
             history.violate(world.now(), "a request without JSON".to_owned());
             return Answer::internal_error();
         };
+        if operation == "TransactWriteItems" {
+            return self.transact(world, history, arrival, request);
+        }
         let (status, answer) = match operation {
             "UpdateItem" => perform(&request, |it| self.database.update_item(it)),
             "DeleteItem" => perform(&request, |it| self.database.delete_item(it)),
@@ -242,18 +251,12 @@ impl Server {
                 return Answer::internal_error();
             }
         };
-        let key = request["Key"][KEY]["S"].as_str().unwrap_or_default();
-        let Some(item) = self.items.iter().position(|item| item.key == key) else {
-            history.violate(
-                world.now(),
-                format!("a request for an item unheard of: {request}"),
-            );
+        let Some(item) = self.item_of(world, history, &request) else {
             return Answer::internal_error();
         };
         let applied = status == 200 && operation != "GetItem";
         if applied {
-            let old = std::mem::take(&mut self.items[item].image);
-            self.items[item].image = self.read(key);
+            let old = self.look_again(item);
             self.judge(world, history, arrival, item, &old, &request);
         } else if status != 200 && !answer.contains("ConditionalCheckFailed") {
             history.violate(
@@ -274,6 +277,69 @@ impl Server {
             status,
             body: answer,
             shown,
+            applied,
+        }
+    }
+
+    fn item_of(&self, world: &World, history: &mut History, request: &Value) -> Option<Item> {
+        let key = request["Key"][KEY]["S"].as_str().unwrap_or_default();
+        let item = self.items.iter().position(|item| item.key == key);
+        if item.is_none() {
+            let what = format!("a request for an item unheard of: {request}");
+            history.violate(world.now(), what);
+        }
+        item
+    }
+
+    /// Takes note of what the item has become; what it was.
+    fn look_again(&mut self, item: Item) -> Map<String, Value> {
+        let new = self.read(&self.items[item].key);
+        std::mem::replace(&mut self.items[item].image, new)
+    }
+
+    /// Carries out a transaction: all of it, or nothing.
+    fn transact(
+        &mut self,
+        world: &Arc<World>,
+        history: &mut History,
+        arrival: Arrival,
+        mut request: Value,
+    ) -> Answer {
+        // The engine remembers tokens, and another run with the same seed has the same ones.
+        let token = request["ClientRequestToken"].as_str().unwrap_or_default();
+        request["ClientRequestToken"] = json!(format!("{token}{}", self.nonce));
+        let (status, answer) = perform(&request, |it| self.database.transact_write_items(it));
+        let none = Vec::new();
+        let entries = request["TransactItems"].as_array().unwrap_or(&none);
+        let mut applied = false;
+        for entry in entries {
+            let write = entry.as_object().and_then(|entry| entry.values().next());
+            let write = write.unwrap_or(&Value::Null);
+            let Some(item) = self.item_of(world, history, write) else {
+                return Answer::internal_error();
+            };
+            let old = self.look_again(item);
+            // A token that is known is answered again, and nothing is written.
+            if old == self.items[item].image {
+                continue;
+            }
+            applied = true;
+            self.judge(world, history, arrival, item, &old, write);
+        }
+        let is_refusal = answer.contains("TransactionCanceledException");
+        match (status, applied) {
+            (200, true) => history.count("transaction applied"),
+            (200, false) => history.count("transaction answered again"),
+            (_, false) if is_refusal => history.count("transaction refused"),
+            _ => history.violate(
+                world.now(),
+                format!("a transaction went wrong: {answer} {request}"),
+            ),
+        }
+        Answer {
+            status,
+            body: answer,
+            shown: None,
             applied,
         }
     }

@@ -46,6 +46,11 @@ impl<'a> Placeholders<'a> {
         }
     }
 
+    /// Bytes of all values.
+    pub(crate) fn size(&self) -> usize {
+        self.values.iter().map(|value| value.size()).sum()
+    }
+
     /// `ExpressionAttributeNames`, as a JSON object.
     pub(super) fn names(&self) -> Names<'_> {
         Names(&self.names)
