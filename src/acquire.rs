@@ -1,4 +1,4 @@
-//! Drives an acquisition: waits, sends, and gives back what was given up.
+//! Drives an acquisition: waits, looks, sends, and gives back what was given up.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::lease::{Grant, renew_once};
 use crate::options::Terms;
 use crate::protocol::{
-    Acquire, Acquired, Jitter, LeaseToken, Lost, Renewed, Surroundings, Verdict, abandon,
+    Acquire, Acquired, Holder, Jitter, LeaseToken, Lost, Renewed, Surroundings, Verdict, abandon,
 };
 use crate::queue::Turn;
 use crate::runtime::{BoxFuture, Event, First, race};
@@ -52,19 +52,12 @@ pub(crate) async fn acquire(
         };
     };
     let version = new_version(client)?;
-    let mut acquisition = Acquisition {
-        machine: match handed_on {
-            Some(token) => Acquire::resuming(version, token.clone(), now),
-            None => Acquire::new(version, now),
-        },
-        jitter: client.jitter()?,
-        client: client.clone(),
-        terms,
-        until,
-        in_flight: None,
-        turn: Some(turn),
-        must_give_back: false,
+    let machine = match handed_on {
+        Some(token) => Acquire::resuming(version, token.clone(), now),
+        None => Acquire::new(version, now),
     };
+    let mut acquisition = Acquisition::new(client, terms, machine, until)?;
+    acquisition.turn = Some(turn);
     acquisition.run(patience).await
 }
 
@@ -74,7 +67,7 @@ pub(crate) fn new_version(client: &Shared) -> Result<String, Error> {
 }
 
 /// An acquisition on its way. Dropped before its end, it cleans up behind itself.
-struct Acquisition {
+pub(crate) struct Acquisition {
     client: Arc<Shared>,
     terms: Arc<Terms>,
     machine: Acquire,
@@ -86,13 +79,48 @@ struct Acquisition {
     must_give_back: bool,
 }
 
-/// What came of an attempt.
+/// What came of a request.
 enum Told {
     Answered(Outcome),
     NotAttempted(Failure),
 }
 
 impl Acquisition {
+    fn new(
+        client: &Arc<Shared>,
+        terms: Arc<Terms>,
+        machine: Acquire,
+        until: Monotonic,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            jitter: client.jitter()?,
+            client: client.clone(),
+            terms,
+            machine,
+            until,
+            in_flight: None,
+            turn: None,
+            must_give_back: false,
+        })
+    }
+
+    /// One that reads, and is to be left before it writes. It needs no turn.
+    pub(crate) fn reading(client: &Arc<Shared>, mut terms: Terms) -> Result<Self, Error> {
+        if !client.runtime.is_running() {
+            return Err(Error::no_runtime());
+        }
+        terms.poll_by_reading = true;
+        let now = client.runtime.now();
+        let until = now.mono.plus(terms.timeout);
+        let machine = Acquire::reading(new_version(client)?, now);
+        Self::new(client, Arc::new(terms), machine, until)
+    }
+
+    /// Whoever was last seen to hold the lock.
+    pub(crate) fn holder(&self) -> Option<&Holder> {
+        self.machine.holder()
+    }
+
     async fn run(&mut self, patience: Patience) -> Result<Option<Grant>, Error> {
         loop {
             match self.attempt().await? {
@@ -121,14 +149,14 @@ impl Acquisition {
                     table: &self.terms.table,
                     version: self.machine.version(),
                 }),
-                Verdict::Again => {}
+                Verdict::Free | Verdict::Again => {}
                 Verdict::Failed(error) => return Err(error),
             }
         }
     }
 
-    /// Waits for the next attempt, and makes it.
-    async fn attempt(&mut self) -> Result<Verdict, Error> {
+    /// Waits for the next request, and makes it.
+    pub(crate) async fn attempt(&mut self) -> Result<Verdict, Error> {
         let runtime = self.client.runtime.clone();
         if self.machine.next_at() > runtime.now().mono {
             runtime
@@ -151,11 +179,15 @@ impl Acquisition {
             let trust = self.client.trust();
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
         };
-        let write = self.machine.attempt(&self.terms, sent, base, doubtful);
-        let timeout = self.client.attempt_timeout.min(self.terms.lease);
-        let answer = self.client.send(&write, &credentials, sent, timeout, skew);
-        drop(write);
-        self.in_flight = Some(answer);
+        let (client, terms) = (&self.client, &self.terms);
+        let timeout = client.attempt_timeout.min(terms.lease);
+        self.in_flight = Some(if self.machine.is_reading() {
+            let read = self.machine.read(terms, sent);
+            client.send(&read, &credentials, sent, timeout, skew)
+        } else {
+            let write = self.machine.attempt(terms, sent, base, doubtful);
+            client.send(&write, &credentials, sent, timeout, skew)
+        });
         let time_is_up = runtime.sleep_until(self.until);
         let in_flight = &mut self.in_flight;
         let answer = poll_fn(|cx| match in_flight {
@@ -169,7 +201,7 @@ impl Acquisition {
         Ok(self.told(answer.arrived, Told::Answered(answer.outcome)))
     }
 
-    /// Lets the machine know what came of an attempt.
+    /// Lets the machine know what came of a request.
     fn told(&mut self, now: Moment, told: Told) -> Verdict {
         let client = &self.client;
         let doubtful = client.trust().is_doubtful(now, self.terms.max_clock_skew);
@@ -248,13 +280,15 @@ impl Drop for Acquisition {
         }
         // Nobody will ever believe in this version.
         self.client.abandon(self.machine.version());
+        // What a read would bring, nobody asks for any more.
+        let in_flight = self.in_flight.take().filter(|_| !self.machine.is_reading());
         let fresh = Acquire::new(String::new(), self.client.runtime.now());
         let clean_up = CleanUp {
             client: self.client.clone(),
             terms: self.terms.clone(),
             machine: std::mem::replace(&mut self.machine, fresh),
             jitter: std::mem::replace(&mut self.jitter, Jitter::new(0)),
-            in_flight: self.in_flight.take(),
+            in_flight,
             turn: self.turn.take(),
         };
         self.client.in_background(Box::pin(clean_up.run()));

@@ -311,7 +311,8 @@ async fn read(
                 let answer = client.send(&read, &credentials, sent, limit, skew);
                 match answer.await.outcome {
                     Outcome::Applied(item) => return Ok(Some(item)),
-                    Outcome::Refused(never) => match never {},
+                    // There was no condition.
+                    Outcome::Refused(_) => return Ok(None),
                     Outcome::NotApplied(failure) | Outcome::Unknown(failure) => failure,
                 }
             }

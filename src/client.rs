@@ -238,7 +238,22 @@ impl Shared {
         timeout: Duration,
         skew: Duration,
     ) -> BoxFuture<Answer<O::Refusal>> {
-        let signed = request(&self.endpoint, operation).and_then(|mut request| {
+        let request = request(&self.endpoint, operation.target(), operation.body());
+        self.send_request(request, O::outcome, credentials, sent, timeout, skew)
+    }
+
+    /// The same for the request that an operation is: compiled once for all whose refusals are
+    /// of one type.
+    fn send_request<R: Send + 'static>(
+        self: &Arc<Self>,
+        request: Result<http::Request<bytes::Bytes>, String>,
+        read: fn(&http::Response<bytes::Bytes>) -> Outcome<R>,
+        credentials: &Credentials,
+        sent: Moment,
+        timeout: Duration,
+        skew: Duration,
+    ) -> BoxFuture<Answer<R>> {
+        let signed = request.and_then(|mut request| {
             let time = self.trust().signing_time(sent).system_time();
             sign(&mut request, credentials, "dynamodb", &self.region, time)
                 .map_err(|error| error.to_string())?;
@@ -247,10 +262,7 @@ impl Shared {
         let (shared, credentials) = (self.clone(), credentials.clone());
         Box::pin(async move {
             let mut outcome = match signed {
-                Ok(request) => {
-                    let read = O::outcome;
-                    shared.exchange(request, sent, timeout, skew, read).await
-                }
+                Ok(request) => shared.exchange(request, sent, timeout, skew, read).await,
                 Err(problem) => {
                     let problem = ["the request could not be made: ", &problem].concat();
                     Outcome::NotApplied(Failure::of(FailureKind::Other, problem))

@@ -63,6 +63,7 @@ mod key;
 mod lease;
 mod lock;
 mod lock_set;
+mod look;
 mod options;
 mod protocol;
 mod queue;

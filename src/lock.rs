@@ -37,8 +37,8 @@ use crate::runtime::{BoxFuture, First, race};
 /// ```
 #[derive(Clone)]
 pub struct Lock {
-    client: Client,
-    options: Options,
+    pub(crate) client: Client,
+    pub(crate) options: Options,
     cancellation: Option<Cancellation>,
 }
 
@@ -88,10 +88,45 @@ impl Lock {
     /// How often to try while another holds the lock: 1 ms to 1 h, a fifth more or less at
     /// random. Default 100 ms.
     ///
-    /// The first try is immediate, and one comes as soon as the other's lease is due to be dead.
+    /// The first try is immediate, and one comes as soon as the other's lease is due to be dead;
+    /// [`poll_by_reading`](Self::poll_by_reading) keeps to the interval alone.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
         self.options.retry_interval = interval;
+        self
+    }
+
+    /// Waits by reading: while another holds the lock, [`acquire`](Self::acquire) polls it with
+    /// strongly consistent reads (`GetItem`) in place of conditional writes.
+    ///
+    /// A read of up to 4 KB costs one read unit, a refused write one write unit for each KB of
+    /// the item: on demand about a fifth for items of up to 1 KB, and less for larger ones. It
+    /// needs the permission `dynamodb:GetItem`.
+    ///
+    /// The first try is a write all the same, so that a free lock costs one request as ever. A
+    /// read that shows the lock free, or its holder dead, is followed by a write at once. Reads
+    /// come one retry interval after the other, exactly, counted from their sending: a lone
+    /// waiter has the lock within one interval of its release, and a dead holder's within one
+    /// interval of its end. A write that was refused because another was faster uses up the
+    /// next interval. Only what fails for a passing reason is repeated sooner, as ever.
+    ///
+    /// Default: off. [`try_acquire`](Self::try_acquire) does not wait, and does not read.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn run(client: dynolock::Client) -> Result<(), dynolock::Error> {
+    /// let lock = client
+    ///     .lock("jobs", ("id", "nightly"))
+    ///     .timeout(Duration::from_secs(600))
+    ///     .retry_interval(Duration::from_secs(2))
+    ///     .poll_by_reading();
+    /// let lease = lock.acquire().await?;
+    /// lease.release().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn poll_by_reading(mut self) -> Self {
+        self.options.poll_by_reading = true;
         self
     }
 
@@ -139,8 +174,8 @@ impl Lock {
         self
     }
 
-    /// Gives up `acquire`, `try_acquire` and `with` once the future completes that `cancelled`
-    /// makes; it is called once for each of them.
+    /// Gives up `acquire`, `try_acquire`, `with` and `wait_free` once the future completes that
+    /// `cancelled` makes; it is called once for each of them.
     ///
     /// The error is [`Error::is_cancelled`]. What was acquired is given back in the background,
     /// as where the future is dropped.
@@ -306,7 +341,7 @@ impl Lock {
         self.options.parse()
     }
 
-    async fn cancellable<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+    pub(crate) async fn cancellable<F: Future>(&self, future: F) -> Result<F::Output, Error> {
         match race(self.cancelled(), future).await {
             First::A(()) => Err(Error::cancelled()),
             First::B(done) => Ok(done),

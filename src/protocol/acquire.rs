@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::clock::{Moment, Monotonic, Wall};
 use crate::error::Error;
 use crate::options::{AttributeNames, Terms};
-use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
+use crate::wire::{Failure, FailureKind, Item, Outcome, Read, Write};
 
-use super::attributes::{BadAttribute, LARGEST_FENCE, LockState, without_lock};
+use super::attributes::{Holder, LockState, readable, without_lock};
 use super::backoff::Jitter;
 use super::lease::{Lease, Lost, Written, loss};
 use super::retry::{RetryBudget, RetryPolicy};
@@ -22,10 +22,12 @@ const MOST_ATTEMPTS: usize = 64;
 /// A throttled waiter doubles its interval up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 
-/// One acquisition on its way: one version, any number of attempts.
+/// One acquisition on its way: one version, any number of attempts, and reads between them.
 #[derive(Debug)]
 pub(crate) struct Acquire {
     version: String,
+    /// Whether the next request only looks.
+    reading: bool,
     attempts: VecDeque<Attempt>,
     /// The lease that it goes on with, in place of acquiring a free lock.
     handed_on: Option<Box<dyn HandedOn>>,
@@ -39,6 +41,10 @@ pub(crate) struct Acquire {
     failures: u32,
     throttles: u32,
     last_failure: Option<Failure>,
+    /// When the last request was sent.
+    sent_at: Monotonic,
+    /// When the retry interval allows whoever reads another request.
+    allowed_at: Monotonic,
     next_at: Monotonic,
 }
 
@@ -72,7 +78,9 @@ pub(crate) enum Verdict {
     Acquired(Box<Acquired>),
     /// Another holds the lock; try again at `next_at`.
     Held,
-    /// Try again at `next_at`.
+    /// Nobody holds the lock any more; the next attempt is due at once.
+    Free,
+    /// It failed for a passing reason; try again at `next_at`.
     Again,
     Failed(Error),
 }
@@ -106,6 +114,7 @@ impl Acquire {
     pub(crate) fn new(version: String, now: Moment) -> Self {
         Self {
             version,
+            reading: false,
             attempts: VecDeque::new(),
             handed_on: None,
             latest: 0,
@@ -115,6 +124,8 @@ impl Acquire {
             failures: 0,
             throttles: 0,
             last_failure: None,
+            sent_at: now.mono,
+            allowed_at: now.mono,
             next_at: now.mono,
         }
     }
@@ -128,6 +139,14 @@ impl Acquire {
         }
     }
 
+    /// The same, to look before any attempt.
+    pub(crate) fn reading(version: String, now: Moment) -> Self {
+        Self {
+            reading: true,
+            ..Self::new(version, now)
+        }
+    }
+
     pub(crate) fn is_resuming(&self) -> bool {
         self.handed_on.is_some()
     }
@@ -136,7 +155,17 @@ impl Acquire {
         &self.version
     }
 
-    /// When the next attempt is due.
+    /// Whether the next request is a read, and no attempt.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading
+    }
+
+    /// Whoever was last seen to hold the lock.
+    pub(crate) fn holder(&self) -> Option<&Holder> {
+        self.watch.holder()
+    }
+
+    /// When the next request is due.
     pub(crate) fn next_at(&self) -> Monotonic {
         self.next_at
     }
@@ -182,6 +211,7 @@ impl Acquire {
             .plus(terms.lease)
             .0
             .max(self.latest.saturating_add(1));
+        self.sent_at = now.mono;
         self.attempts.truncate(MOST_ATTEMPTS - 1);
         self.attempts.push_front(Attempt {
             expires: self.latest,
@@ -204,13 +234,20 @@ impl Acquire {
         )
     }
 
-    /// Takes the outcome of the last attempt.
+    /// A look at the lock, to be sent right away. It changes nothing.
+    pub(crate) fn read<'t>(&mut self, terms: &'t Terms, now: Moment) -> Read<'t> {
+        self.sent_at = now.mono;
+        Read::of(&terms.table, &terms.key, &terms.names.all())
+    }
+
+    /// Takes the outcome of the last request.
     pub(crate) fn answered(&mut self, outcome: Outcome, around: Surroundings<'_>) -> Verdict {
         match outcome {
+            Outcome::Applied(item) if self.reading => self.shown(Some(item), around),
             Outcome::Applied(item) => self.applied(item, around.terms),
             Outcome::Refused(item) => {
                 self.unsettled = self.unsettled_before;
-                self.refused(item, around)
+                self.shown(item, around)
             }
             Outcome::NotApplied(failure) => {
                 self.unsettled = self.unsettled_before;
@@ -220,7 +257,7 @@ impl Acquire {
         }
     }
 
-    /// Takes note that an attempt could not even be made.
+    /// Takes note that a request could not even be made.
     pub(crate) fn not_attempted(&mut self, failure: Failure, around: Surroundings<'_>) -> Verdict {
         self.failed(failure, around)
     }
@@ -241,7 +278,8 @@ impl Acquire {
         }
     }
 
-    fn refused(&mut self, item: Option<Item>, around: Surroundings<'_>) -> Verdict {
+    /// A refusal or a read shows how the lock stands.
+    fn shown(&mut self, item: Option<Item>, around: Surroundings<'_>) -> Verdict {
         let terms = around.terms;
         if let Some(token) = &self.handed_on
             && !self.shows_us(item.as_ref(), &terms.names)
@@ -259,7 +297,8 @@ impl Acquire {
             Ok(state) => state,
             Err(bad) => return Verdict::Failed(bad.into()),
         };
-        let ours = state.version.as_deref() == Some(&self.version);
+        // A read brings nothing but the lock: what it shows of ours is yet to be written over.
+        let ours = !self.reading && state.version.as_deref() == Some(&self.version);
         let sent = self
             .attempts
             .iter()
@@ -267,9 +306,6 @@ impl Acquire {
         if let Some(attempt) = sent.copied() {
             return self.acquired(attempt, item, &state, terms, true);
         }
-        self.failures = 0;
-        self.throttles = 0;
-        self.last_failure = None;
         self.held_by(state, around)
     }
 
@@ -300,31 +336,44 @@ impl Acquire {
         }))
     }
 
-    /// Watches another's lock, and wakes when it is due to be dead.
+    /// Watches another's lock: when to ask again, and how.
     fn held_by(&mut self, state: LockState, around: Surroundings<'_>) -> Verdict {
+        self.failures = 0;
+        self.throttles = 0;
+        self.last_failure = None;
         let (now, terms) = (around.now, around.terms);
         let clocks = Clocks {
             now,
             skew: terms.max_clock_skew,
             doubtful: around.doubtful,
         };
-        let interval_ends = now
-            .mono
-            .plus(around.jitter.around(self.interval(around.terms)));
         let version = &self.version;
         let sight = self.watch.see(state, clocks, |other| {
             other == version || (around.is_abandoned)(other)
         });
-        self.next_at = match sight {
-            Sight::Dead => now.mono,
-            Sight::Held(Some(due)) => interval_ends.min(due),
-            // If it is free, somebody was faster in between.
-            Sight::Held(None) | Sight::Free => interval_ends,
+        let (at_once, by_writing, due) = match sight {
+            Sight::Dead => (true, true, None),
+            // An attempt was refused all the same; reads would say no more.
+            Sight::StillDead => (false, true, None),
+            // If a refusal shows it free, somebody was faster in between.
+            Sight::Free => (self.reading, self.reading, None),
+            Sight::Held(due) => (false, false, due),
         };
-        match sight {
-            Sight::Dead => Verdict::Again,
-            Sight::Held(_) | Sight::Free => Verdict::Held,
+        let interval = terms.retry_interval;
+        self.next_at = if terms.poll_by_reading {
+            self.reading = !by_writing;
+            // What is sent at once is taken from the next interval.
+            self.allowed_at = self.allowed_at.max(self.sent_at).plus(interval);
+            self.allowed_at
+        } else {
+            let interval_ends = now.mono.plus(around.jitter.around(interval));
+            due.map_or(interval_ends, |due| interval_ends.min(due))
+        };
+        if at_once {
+            self.next_at = now.mono;
+            return Verdict::Free;
         }
+        Verdict::Held
     }
 
     fn failed(&mut self, failure: Failure, around: Surroundings<'_>) -> Verdict {
@@ -354,18 +403,6 @@ impl Acquire {
             .retry_interval
             .saturating_mul(1 << self.throttles.min(16));
         doubled.min(LONGEST_INTERVAL.max(terms.retry_interval))
-    }
-}
-
-/// Reads the lock, and refuses one whose fencing token cannot be raised any more.
-pub(super) fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribute> {
-    let state = LockState::of(item, names)?;
-    match state.fence {
-        Some(fence) if fence > LARGEST_FENCE.unsigned_abs() => Err(BadAttribute {
-            name: names.fence.clone(),
-            problem: "it has reached 2^63 and cannot be raised any more",
-        }),
-        _ => Ok(state),
     }
 }
 

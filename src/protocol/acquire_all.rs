@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::options::Terms;
 use crate::wire::{Failure, FailureKind, Item, Outcome, Reasons, Transaction};
 
-use super::acquire::{Acquired, readable};
-use super::attributes::{BadAttribute, LockState};
+use super::acquire::Acquired;
+use super::attributes::{BadAttribute, LockState, readable};
 use super::backoff::Jitter;
 use super::one_try::{GivenUp, Try};
 use super::retry::{RetryBudget, RetryPolicy};
@@ -273,6 +273,10 @@ impl AcquireAll {
                 Sight::Held(due) => {
                     self.held.push(at);
                     due
+                }
+                Sight::StillDead => {
+                    self.held.push(at);
+                    None
                 }
                 // Somebody was faster in between.
                 Sight::Free => None,

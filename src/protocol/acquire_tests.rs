@@ -4,6 +4,9 @@ use crate::options::Options;
 use crate::protocol::Backoff;
 use crate::wire::{AttributeValue, Number, Operation};
 
+#[path = "acquire_reading_tests.rs"]
+mod reading;
+
 const MS: u64 = 1_000_000;
 
 /// `ms` on both clocks; the wall clock starts at a round instant.
@@ -242,7 +245,7 @@ fn what_is_dead_already_is_tried_at_once_but_only_once() {
     let mut waiter = Waiter::new(Duration::ZERO);
     let dead = || refused(lock("other", expires(-1), LEASE, None));
     waiter.attempt(at(0));
-    assert!(matches!(waiter.answered(at(5), dead()), Verdict::Again));
+    assert!(matches!(waiter.answered(at(5), dead()), Verdict::Free));
     assert_eq!(waiter.next_ms(), 5);
     waiter.attempt(at(5));
     assert!(matches!(waiter.answered(at(6), dead()), Verdict::Held));
@@ -255,7 +258,7 @@ fn a_version_that_was_given_up_is_taken_over_at_once() {
     waiter.abandoned = Some("other");
     waiter.attempt(at(0));
     let verdict = waiter.answered(at(5), refused(lock("other", expires(9000), LEASE, None)));
-    assert!(matches!(verdict, Verdict::Again));
+    assert!(matches!(verdict, Verdict::Free));
     assert!(takes_the_pair(&waiter.attempt(at(5))));
 }
 
@@ -264,7 +267,7 @@ fn our_version_with_an_expiry_that_we_never_sent_is_no_lock_of_ours() {
     let mut waiter = Waiter::new(NEVER);
     waiter.attempt(at(0));
     let verdict = waiter.answered(at(5), refused(lock("mine", expires(77), LEASE, Some(7))));
-    assert!(matches!(verdict, Verdict::Again));
+    assert!(matches!(verdict, Verdict::Free));
     assert!(takes_the_pair(&waiter.attempt(at(5))));
 }
 

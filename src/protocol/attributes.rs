@@ -8,6 +8,8 @@ use crate::options::{AttributeNames, LONGEST_LEASE};
 use crate::version::ksuid_time;
 use crate::wire::{AttributeValue, Item, Number};
 
+use super::writes::Pair;
+
 /// The largest fencing token that an acquisition may add one to.
 pub(crate) const LARGEST_FENCE: i64 = i64::MAX;
 
@@ -58,6 +60,18 @@ impl LockState {
     /// The holder, where the lock is held.
     pub(crate) fn holder(&self) -> Option<Holder> {
         (!self.is_free()).then(|| Holder::last(self.clone()))
+    }
+}
+
+/// Reads the lock, and refuses one whose fencing token cannot be raised any more.
+pub(super) fn readable(item: &Item, names: &AttributeNames) -> Result<LockState, BadAttribute> {
+    let state = LockState::of(item, names)?;
+    match state.fence {
+        Some(fence) if fence > LARGEST_FENCE.unsigned_abs() => Err(BadAttribute {
+            name: names.fence.clone(),
+            problem: "it has reached 2^63 and cannot be raised any more",
+        }),
+        _ => Ok(state),
     }
 }
 
@@ -123,14 +137,23 @@ fn fence(number: &Number, name: &str) -> Result<u64, BadAttribute> {
         .ok_or_else(|| bad(name, "it must be a whole number from 0 to 2^63"))
 }
 
-/// Who holds a lock, as its item says.
+/// Who holds a lock, as its item said when it was seen.
+///
+/// From [`Lock::holder`](crate::Lock::holder), from the [`Error`](crate::Error::holder) of an
+/// acquisition, or from what [took a lease over](crate::Lost::taken_over_by). As text it is
+/// label and version. [`Lock::break_held`](crate::Lock::break_held) takes the lock away
+/// from it.
 ///
 /// ```no_run
-/// # fn run(error: dynolock::Error) {
-/// if let Some(holder) = error.holder() {
-///     println!("{:?} since {:?}", holder.owner(), holder.acquired_at());
+/// # use std::time::SystemTime;
+/// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+/// if let Some(holder) = lock.holder().await? {
+///     match holder.expires_at().duration_since(SystemTime::now()) {
+///         Ok(left) => println!("held by {holder} for {left:?} more"),
+///         Err(past) => println!("held by {holder}, over since {:?}", past.duration()),
+///     }
 /// }
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -149,6 +172,19 @@ impl Holder {
             expires: state.expires.unwrap_or(0),
             fencing_token: state.fence,
         }
+    }
+
+    /// What changes with every renewal, and with whoever holds the lock.
+    pub(super) fn pair(&self) -> Pair {
+        Pair {
+            version: self.version.clone(),
+            expires: self.expires,
+        }
+    }
+
+    /// Whether it had let go of the lock already when it was seen.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.expires <= 0
     }
 
     /// The identity of the acquisition; `None` where the item has none.
@@ -173,7 +209,8 @@ impl Holder {
         Wall(self.expires).system_time()
     }
 
-    /// The fencing token; `None` where only dyno peers have ever held the lock.
+    /// The fencing token of the last acquisition that had one; `None` where only dyno peers have
+    /// ever held the lock.
     pub fn fencing_token(&self) -> Option<u64> {
         self.fencing_token
     }

@@ -35,7 +35,9 @@ pub(super) enum Sight {
     Free,
     /// Nobody holds it any more, and this was not told of the pair before.
     Dead,
-    /// When it is due to be dead unless it is renewed; `None` where it has been told to be.
+    /// The same, and it was told before.
+    StillDead,
+    /// When it is due to be dead unless it is renewed; `None` where no rule can tell.
     Held(Option<Monotonic>),
 }
 
@@ -77,12 +79,14 @@ impl Watch {
         let due = seen.due(clocks);
         let seen = self.seen.insert(seen);
         match due {
-            Some(due) if due > clocks.now.mono => Sight::Held(Some(due)),
-            Some(_) if self.told.as_ref() != Some(&seen.pair) => {
+            Some(due) if due <= clocks.now.mono => {
+                if self.told.as_ref() == Some(&seen.pair) {
+                    return Sight::StillDead;
+                }
                 self.told = Some(seen.pair.clone());
                 Sight::Dead
             }
-            _ => Sight::Held(None),
+            due => Sight::Held(due),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The lock's writes as expressions.
 
-use crate::options::Terms;
+use crate::options::{AttributeNames, Terms};
 use crate::update::{Changes, Rendered};
 use crate::wire::{Action, AttributeValue, Number, Placeholder, Placeholders, Returns, Write};
 
@@ -26,48 +26,102 @@ pub(super) struct AcquireWrite<'a> {
     pub(super) seen_dead: Option<&'a Pair>,
 }
 
+/// The lock's attributes in a write by somebody who does not hold it, and what they are held
+/// against.
+struct Attributes {
+    e: Placeholder,
+    l: Placeholder,
+    v: Placeholder,
+    f: Placeholder,
+    o: Placeholder,
+    zero: Placeholder,
+    n: Placeholder,
+    s: Placeholder,
+    largest: Placeholder,
+}
+
+impl Attributes {
+    fn of<'t>(names: &'t AttributeNames, p: &mut Placeholders<'t>) -> Self {
+        Self {
+            e: p.name(&names.expires),
+            l: p.name(&names.lease_duration),
+            v: p.name(&names.version),
+            f: p.name(&names.fence),
+            o: p.name(&names.owner),
+            zero: p.value(0_i64),
+            n: p.value("N"),
+            s: p.value("S"),
+            largest: p.value(LARGEST_FENCE),
+        }
+    }
+
+    /// The pair stands as it was seen.
+    fn stands(&self, pair: &Pair, p: &mut Placeholders<'_>) -> String {
+        let expires = p.value(pair.expires);
+        match &pair.version {
+            Some(version) => {
+                let version = p.value(version.as_str());
+                format!("{} = {version} AND {} = {expires}", self.v, self.e)
+            }
+            None => format!(
+                "attribute_not_exists({}) AND {} = {expires}",
+                self.v, self.e
+            ),
+        }
+    }
+
+    /// The condition, and nothing of the lock is unreadable, and its fence can be raised.
+    fn readable(&self, condition: &str) -> String {
+        format!(
+            "({condition}) \
+             AND (attribute_not_exists({l}) OR attribute_type({l}, {n})) \
+             AND (attribute_not_exists({v}) OR attribute_type({v}, {s})) \
+             AND (attribute_not_exists({o}) OR attribute_type({o}, {s})) \
+             AND (attribute_not_exists({f}) OR {f} BETWEEN {zero} AND {largest})",
+            l = self.l,
+            v = self.v,
+            o = self.o,
+            f = self.f,
+            n = self.n,
+            s = self.s,
+            zero = self.zero,
+            largest = self.largest,
+        )
+    }
+}
+
 /// `SET` all lock attributes, where the lock is free or dead and nothing of it is unreadable.
 pub(super) fn acquire<'t>(terms: &'t Terms, attempt: &AcquireWrite<'_>) -> Write<'t> {
-    let names = &terms.names;
     let mut p = Placeholders::default();
-    let (e, l) = (p.name(&names.expires), p.name(&names.lease_duration));
-    let (v, f) = (p.name(&names.version), p.name(&names.fence));
-    let o = p.name(&names.owner);
-    let (zero, n) = (p.value(0_i64), p.value("N"));
-    let (s, largest) = (p.value("S"), p.value(LARGEST_FENCE));
-
-    let mut free = format!("attribute_not_exists({e}) OR {e} <= {zero}");
+    let lock = Attributes::of(&terms.names, &mut p);
+    let mut free = format!(
+        "attribute_not_exists({e}) OR {e} <= {}",
+        lock.zero,
+        e = lock.e
+    );
     if let Some(dead_before) = attempt.dead_before.filter(|instant| *instant > 0) {
-        free += &format!(" OR {e} < {}", p.value(dead_before));
+        free += &format!(" OR {} < {}", lock.e, p.value(dead_before));
     }
     if let Some(pair) = attempt.seen_dead {
-        let expires = p.value(pair.expires);
-        free += &match &pair.version {
-            Some(version) => format!(
-                " OR ({v} = {} AND {e} = {expires})",
-                p.value(version.as_str())
-            ),
-            None => format!(" OR (attribute_not_exists({v}) AND {e} = {expires})"),
-        };
+        // Parentheses that change nothing are an error to DynamoDB.
+        free += &format!(" OR ({})", lock.stands(pair, &mut p));
     }
-    let mut condition = format!(
-        "({free}) \
-         AND (attribute_not_exists({l}) OR attribute_type({l}, {n})) \
-         AND (attribute_not_exists({v}) OR attribute_type({v}, {s})) \
-         AND (attribute_not_exists({o}) OR attribute_type({o}, {s})) \
-         AND (attribute_not_exists({f}) OR {f} BETWEEN {zero} AND {largest})"
-    );
+    let mut condition = lock.readable(&free);
     if terms.existing_only {
         condition += &format!(" AND attribute_exists({})", p.name(&terms.partition_name));
     }
 
     let mut expression = format!(
-        "SET {e} = {}, {l} = {}, {v} = {}, {f} = if_not_exists({f}, {}) + {}",
+        "SET {} = {}, {} = {}, {} = {}, {f} = if_not_exists({f}, {}) + {}",
+        lock.e,
         p.value(attempt.expires),
+        lock.l,
         p.value(Number::from(crate::clock::nanos(terms.lease))),
+        lock.v,
         p.value(attempt.version),
         p.value(attempt.unix_millis),
         p.value(1_i64),
+        f = lock.f,
     );
     expression += &owner(terms, attempt.version, &mut p);
     update_item(terms, expression, Returns::AllNew, condition, p)
@@ -107,6 +161,23 @@ pub(super) fn resume<'t>(
     );
     expression += &owner(terms, version, &mut p);
     update_item(terms, expression, Returns::AllNew, condition, p)
+}
+
+/// `REMOVE` every lock attribute but the fence, which is raised: nobody takes it for a release
+/// of his own.
+pub(super) fn break_held<'t>(terms: &'t Terms, seen: &Pair, unix_millis: i64) -> Write<'t> {
+    let mut p = Placeholders::default();
+    let lock = Attributes::of(&terms.names, &mut p);
+    let stands = lock.stands(seen, &mut p);
+    let condition = lock.readable(&stands);
+    let expression = format!(
+        "SET {f} = if_not_exists({f}, {}) + {} {}",
+        p.value(unix_millis),
+        p.value(1_i64),
+        remove(terms, &mut p),
+        f = lock.f,
+    );
+    update_item(terms, expression, Returns::Nothing, condition, p)
 }
 
 /// Who writes under a lease, and which values of `expires` may stand when it does.

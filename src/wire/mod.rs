@@ -120,16 +120,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The request that an operation is, not yet signed.
-pub(crate) fn request<O: Operation>(
+/// The request for an operation's target and body, not yet signed.
+pub(crate) fn request(
     endpoint: &Endpoint,
-    operation: &O,
+    target: &'static str,
+    body: Result<Vec<u8>, serde_json::Error>,
 ) -> Result<::http::Request<Bytes>, String> {
-    let body = operation.body().map_err(|error| error.to_string())?;
+    let body = body.map_err(|error| error.to_string())?;
     ::http::Request::post("/")
         .header("host", endpoint.host())
         .header("content-type", "application/x-amz-json-1.0")
-        .header("x-amz-target", operation.target())
+        .header("x-amz-target", target)
         .body(body.into())
         .map_err(|error| error.to_string())
 }

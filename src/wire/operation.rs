@@ -5,8 +5,8 @@ use serde_core::ser::{Serialize, SerializeMap, Serializer};
 use ::http::Response;
 use bytes::Bytes;
 
-use super::expression::{Placeholder, Placeholders};
-use super::response::{Outcome, bad_answer, item_under, outcome_of};
+use super::expression::Placeholders;
+use super::response::{Outcome, attributes_under, outcome_of};
 use super::value::Item;
 
 /// One call of the API: what is sent, and how its answer is read.
@@ -85,31 +85,35 @@ impl Operation for Write<'_> {
 pub(crate) struct Read<'a> {
     table: &'a str,
     key: &'a Item,
-    /// The attributes to bring; none of them: all.
+    /// The attributes to bring, as a list; empty: all.
+    projection: String,
     placeholders: Placeholders<'a>,
-    projection: Vec<Placeholder>,
 }
 
 impl<'a> Read<'a> {
     /// The whole item, or only the `attributes` where there are some.
     pub(crate) fn of(table: &'a str, key: &'a Item, attributes: &[&'a str]) -> Self {
         let mut placeholders = Placeholders::default();
-        let projection = attributes
-            .iter()
-            .map(|name| placeholders.name(name))
-            .collect();
+        let mut projection = String::new();
+        for name in attributes {
+            if !projection.is_empty() {
+                projection += ", ";
+            }
+            projection += &placeholders.name(name).to_string();
+        }
         Self {
             table,
             key,
-            placeholders,
             projection,
+            placeholders,
         }
     }
 }
 
 impl Operation for Read<'_> {
-    /// There is no condition.
-    type Refusal = std::convert::Infallible;
+    /// There is no condition, and no refusal: the type is that of writes, for which all of this
+    /// is compiled anyway.
+    type Refusal = Option<Item>;
 
     fn target(&self) -> &'static str {
         "DynamoDB_20120810.GetItem"
@@ -122,10 +126,10 @@ impl Operation for Read<'_> {
     fn outcome(answer: &Response<Bytes>) -> Outcome<Self::Refusal> {
         outcome_of(
             answer,
-            |body| item_under("Item", body).map(Option::unwrap_or_default),
-            |_| false,
+            |body| attributes_under("Item", body),
             // No code is a refusal's.
-            |answer| Outcome::NotApplied(bad_answer(answer, &["a read was refused"])),
+            |_| false,
+            |_| Outcome::Refused(None),
         )
     }
 }
@@ -137,8 +141,7 @@ impl Serialize for Read<'_> {
         map.serialize_entry("Key", self.key)?;
         map.serialize_entry("ConsistentRead", &true)?;
         if !self.projection.is_empty() {
-            let names: Vec<String> = self.projection.iter().map(Placeholder::to_string).collect();
-            map.serialize_entry("ProjectionExpression", &names.join(", "))?;
+            map.serialize_entry("ProjectionExpression", &self.projection)?;
             map.serialize_entry("ExpressionAttributeNames", &self.placeholders.names())?;
         }
         map.end()

@@ -103,7 +103,7 @@ impl<R> From<SendError> for Outcome<R> {
 pub(crate) fn outcome(answer: &Response<Bytes>) -> Outcome {
     outcome_of(
         answer,
-        |body| item_under("Attributes", body).map(Option::unwrap_or_default),
+        |body| attributes_under("Attributes", body),
         |code| code == "ConditionalCheckFailedException",
         |answer| match item_under("Item", answer.body()) {
             Ok(item) => Outcome::Refused(item),
@@ -328,6 +328,11 @@ pub(super) fn item_under(
     body: &[u8],
 ) -> Result<Option<Item>, serde_json::Error> {
     under(key, body)
+}
+
+/// The same; no attributes where the key is missing or null.
+pub(super) fn attributes_under(key: &'static str, body: &[u8]) -> Result<Item, serde_json::Error> {
+    item_under(key, body).map(Option::unwrap_or_default)
 }
 
 /// What is under one key of a JSON object; `None` where the key is missing or null.

@@ -116,7 +116,7 @@ impl Scene<'_, '_, '_> {
                     assert!(!bad || error.is_bad_attribute(), "{error}");
                     return None;
                 }
-                Verdict::Held | Verdict::Again => {
+                Verdict::Held | Verdict::Free | Verdict::Again => {
                     assert!(!applied && ours.is_none());
                     check_next_at(machine.next_at(), self.now.mono);
                 }

@@ -305,7 +305,9 @@ impl Scene<'_> {
                         };
                         self.believes(who);
                     }
-                    Verdict::Held | Verdict::Again => check_next_at(machine.next_at(), now.mono),
+                    Verdict::Held | Verdict::Free | Verdict::Again => {
+                        check_next_at(machine.next_at(), now.mono)
+                    }
                     Verdict::Failed(error) => {
                         assert!(!error.is_bad_attribute(), "{error}");
                         client.becomes_idle();
