@@ -12,6 +12,7 @@
 )]
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynolock::credentials::Credentials;
@@ -168,6 +169,16 @@ pub async fn until(enough: impl Fn() -> bool) {
         }
     })
     .await;
+}
+
+/// Drops the future once `then` has completed; it must not be done before.
+pub async fn dropped_after<T: std::fmt::Debug>(future: impl Future<Output = T>, then: impl Future) {
+    let mut future = pin!(future);
+    tokio::select! {
+        biased;
+        done = &mut future => panic!("it must not be done: {done:?}"),
+        _ = then => {}
+    }
 }
 
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>

@@ -1,24 +1,11 @@
 //! Acquisitions that are given up with a request under way are given back.
 
-use std::future::Future;
-use std::pin::pin;
-
 use dynolock::{Lease, Lock};
 use serde_json::json;
 
-use crate::scene::{LONG, Scene, fence, ms, soon};
+use crate::scene::{LONG, Scene, dropped_after, fence, ms, soon};
 use crate::support::fault::{Fault, Gate};
 use crate::support::recorded::Step;
-
-/// Drops the future once `then` has completed; it must not be done before.
-async fn dropped_after<T: std::fmt::Debug>(future: impl Future<Output = T>, then: impl Future) {
-    let mut future = pin!(future);
-    tokio::select! {
-        biased;
-        done = &mut future => panic!("it must not be done: {done:?}"),
-        _ = then => {}
-    }
-}
 
 #[tokio::test]
 async fn a_dropped_acquire_is_given_back_whenever_its_request_arrives() {
