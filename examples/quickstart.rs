@@ -10,46 +10,27 @@
     reason = "a program of its own, with its own clock and tasks"
 )]
 
-use std::error::Error;
+mod place;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use dynolock::credentials::Credentials;
-use dynolock::{Client, Lock, Lost};
+use dynolock::{Lock, Lost};
+use place::{Outcome, Place, check};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-const USAGE: &str = "usage: quickstart [--endpoint-url URL --table NAME]";
 /// How long a lease lasts here, and how long a dead holder blocks the others.
 const LEASE: Duration = Duration::from_millis(600);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let place = match Place::parse(&arguments) {
-        Ok(place) => place,
-        Err(problem) => {
-            eprintln!("{problem}\n{USAGE}");
-            return ExitCode::from(64);
-        }
-    };
-    match life_of_a_lock(place).await {
-        Ok(()) => {
-            println!("All of it happened.");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("It did not work: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    place::run(&[], life_of_a_lock).await
 }
 
 async fn life_of_a_lock(place: Place) -> Outcome<()> {
-    let here = Here::prepare(place).await?;
     // Two clients, as if on two machines.
-    let ann = here.lock("ann")?;
-    let bob = here.lock("bob")?;
+    let id = place.id("quickstart")?;
+    let ann = lock(&place, &id, "ann")?;
+    let bob = lock(&place, &id, "bob")?;
 
     println!("1. Ann locks the item.");
     let lease = ann.acquire().await?;
@@ -135,111 +116,18 @@ async fn life_of_a_lock(place: Place) -> Outcome<()> {
         .await?
         .ok_or("the lock is not free after its release")?;
     last.release().await?;
+    println!("All of it happened.");
     Ok(())
 }
 
-/// A claim of this program's.
-fn check(holds: bool, claim: &str) -> Outcome<()> {
-    if holds {
-        Ok(())
-    } else {
-        Err(format!("not true: {claim}").into())
-    }
-}
-
-/// Which DynamoDB to use.
-enum Place {
-    Embedded,
-    Other { url: String, table: String },
-}
-
-impl Place {
-    fn parse(arguments: &[String]) -> Result<Self, String> {
-        let (mut url, mut table) = (None, None);
-        let mut arguments = arguments.iter();
-        while let Some(name) = arguments.next() {
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{name} needs a value"))?;
-            match name.as_str() {
-                "--endpoint-url" => url = Some(value.clone()),
-                "--table" => table = Some(value.clone()),
-                other => return Err(format!("{other} is not known")),
-            }
-        }
-        match (url, table) {
-            (None, None) => Ok(Self::Embedded),
-            (Some(url), Some(table)) => Ok(Self::Other { url, table }),
-            _ => Err("--endpoint-url and --table go together".into()),
-        }
-    }
-}
-
-/// A table to lock in, and how to reach it.
-struct Here {
-    url: String,
-    table: String,
-    region: String,
-    credentials: Credentials,
-    /// An item that nobody else locks.
-    id: String,
-}
-
-impl Here {
-    async fn prepare(place: Place) -> Outcome<Self> {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (url, table) = match place {
-            Place::Embedded => (start_engine().await?, "locks".to_owned()),
-            Place::Other { url, table } => (url, table),
-        };
-        // Local servers take any region and credentials.
-        let id = set("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "AKIDEXAMPLE".into());
-        let secret = set("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "example".into());
-        let mut credentials = Credentials::new(id, secret)?;
-        if let Some(token) = set("AWS_SESSION_TOKEN") {
-            credentials = credentials.session_token(token)?;
-        }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        Ok(Self {
-            url,
-            table,
-            region: set("AWS_REGION").unwrap_or_else(|| "us-east-1".into()),
-            credentials,
-            id: format!("quickstart-{}-{}", std::process::id(), now.as_nanos()),
-        })
-    }
-
-    /// The lock as one machine has it.
-    fn lock(&self, owner: &str) -> Outcome<Lock> {
-        let client = Client::builder()
-            .endpoint_url(&self.url)
-            .region(&self.region)
-            .credentials(self.credentials.clone())
-            .build()?;
-        Ok(client
-            .lock(&self.table, ("id", self.id.as_str()))
-            .owner(owner)
-            .lease(LEASE)
-            .timeout(Duration::from_secs(20))
-            .retry_interval(Duration::from_millis(50))
-            .delete_on_release())
-    }
-}
-
-/// Starts an engine in memory with a table `locks`; gives its URL.
-async fn start_engine() -> Outcome<String> {
-    let database = dynoxide::Database::memory()?;
-    database.create_table(serde_json::from_str(
-        r#"{
-            "TableName": "locks",
-            "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}]
-        }"#,
-    )?)?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    println!("An embedded DynamoDB engine listens at {url}.");
-    tokio::spawn(dynoxide::server::serve_on(listener, database));
-    Ok(url)
+/// The lock as one machine has it.
+fn lock(place: &Place, id: &str, owner: &str) -> Outcome<Lock> {
+    Ok(place
+        .client()?
+        .lock(&place.table, ("id", id))
+        .owner(owner)
+        .lease(LEASE)
+        .timeout(Duration::from_secs(20))
+        .retry_interval(Duration::from_millis(50))
+        .delete_on_release())
 }

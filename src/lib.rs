@@ -32,8 +32,8 @@
 //!   erases the lock.
 //! - Runtimes other than Tokio.
 //!
-//! The README shows table layout, permissions and the way from dyno; DESIGN.md says why it is
-//! built as it is.
+//! [`guide`] says which call to use when, what each guarantees and what it costs. The README shows
+//! table layout, permissions and the way from dyno; DESIGN.md says why it is built as it is.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -56,6 +56,7 @@ mod client;
 mod clock;
 pub mod credentials;
 mod error;
+pub mod guide;
 #[cfg(any(test, feature = "__internals"))]
 #[doc(hidden)]
 pub mod internals;

@@ -1,8 +1,8 @@
-use super::super::lease::tests::{
-    applied, at, expires, failure, held, may_stand, renew, shows, terms, throttled, unknown,
-};
 use super::*;
 use crate::protocol::Renewed;
+use crate::protocol::lease::tests::{
+    applied, at, expires, failure, held, may_stand, renew, shows, terms, throttled, unknown,
+};
 use crate::update::{Subject, Update};
 use crate::wire::Operation;
 

@@ -1,6 +1,6 @@
-use super::super::lease::tests::{applied, at, expires, held, may_stand, shows, terms, unknown};
 use super::*;
 use crate::options::AttributeNames;
+use crate::protocol::lease::tests::{applied, at, expires, held, may_stand, shows, terms, unknown};
 use crate::protocol::{Lease, Lost};
 use crate::update::{Subject, Update};
 use crate::wire::{FailureKind, Operation, Outcome, Transaction};
