@@ -111,16 +111,14 @@ fn an_attempt_that_comes_too_late_uses_up_the_next_interval() {
 fn never_more_requests_than_the_interval_allows() {
     for pattern in 0..1 << 6_u32 {
         let mut waiter = waiting();
-        let mut requests = 1;
         let mut now = 30;
-        for step in 0..12 {
+        for (requests, step) in (1..).zip(0..12) {
             now = waiter.next_ms().max(now);
             assert!(
                 requests <= now / 100 + 2,
                 "{pattern:b}: {requests} by {now}"
             );
             let is_free = pattern >> (step % 6) & 1 == 1;
-            requests += 1;
             let reads = waiter.send(at(now));
             now += 7;
             match reads {

@@ -162,6 +162,9 @@ impl Worker {
             _ => Keep::Extend,
         };
         let (lock, lease, timeout) = self.lock(item, keep);
+        if self.random.chance(0.1) {
+            self.look(item, &lock).await;
+        }
         let called = self.stage.world.now();
         let got = match self.random.weighted(&[0.65, 0.2, 0.15]) {
             0 => self.acquire(item, &lock, timeout).await,
@@ -199,6 +202,9 @@ impl Worker {
             lock = lock.manual_heartbeat();
         } else if random.chance(0.5) {
             lock = lock.heartbeat(Duration::from_nanos(random.part(lease, 0.1, 0.6)));
+        }
+        if random.chance(0.3) {
+            lock = lock.poll_by_reading();
         }
         if random.chance(0.5) {
             lock = lock.owner(format!("node {}", self.node));
@@ -246,6 +252,21 @@ impl Worker {
                 self.note("try_acquire failed", &error.to_string());
                 None
             }
+        }
+    }
+
+    /// Looks at a lock without touching it.
+    async fn look(&mut self, item: Item, lock: &Lock) {
+        let call = self.begin("look", item);
+        let looked = match self.random.chance(0.5) {
+            true => lock.holder().await.map(drop),
+            false => lock.wait_free().await,
+        };
+        self.end(call);
+        match looked {
+            Ok(()) => self.note("looked", ""),
+            Err(error) if error.is_timeout() => self.note("looked in vain", &error.to_string()),
+            Err(error) => self.violate(&format!("a look failed without cause: {error}")),
         }
     }
 
