@@ -67,7 +67,7 @@ pub(super) enum Habit {
 
 impl Plan {
     pub(super) fn draw(random: &mut Random) -> Self {
-        let class = match random.weighted(&[0.55, 0.2, 0.25]) {
+        let class = match random.weighted(&[0.48, 0.2, 0.32]) {
             0 => Class::Within,
             1 => Class::Beyond,
             _ => Class::Dyno,
