@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::lease::{Grant, renew_once};
 use crate::options::Terms;
 use crate::protocol::{
-    Acquire, Acquired, Holder, Jitter, LeaseToken, Lost, Renewed, Surroundings, Verdict, abandon,
+    Acquire, Acquired, HandedOn, Holder, Jitter, Lost, Renewed, Surroundings, Verdict, abandon,
+    read_lock,
 };
 use crate::queue::Turn;
 use crate::runtime::{BoxFuture, Event, First, race};
@@ -33,7 +34,7 @@ pub(crate) async fn acquire(
     client: &Arc<Shared>,
     terms: Arc<Terms>,
     patience: Patience,
-    handed_on: Option<&LeaseToken>,
+    handed_on: Option<Box<dyn HandedOn>>,
 ) -> Result<Option<Grant>, Error> {
     if !client.runtime.is_running() {
         return Err(Error::no_runtime());
@@ -53,7 +54,7 @@ pub(crate) async fn acquire(
     };
     let version = new_version(client)?;
     let machine = match handed_on {
-        Some(token) => Acquire::resuming(version, token.clone(), now),
+        Some(lease) => Acquire::resuming(version, lease, now),
         None => Acquire::new(version, now),
     };
     let mut acquisition = Acquisition::new(client, terms, machine, until)?;
@@ -109,7 +110,7 @@ impl Acquisition {
         if !client.runtime.is_running() {
             return Err(Error::no_runtime());
         }
-        terms.poll_by_reading = true;
+        terms.polling = Some(read_lock);
         let now = client.runtime.now();
         let until = now.mono.plus(terms.timeout);
         let machine = Acquire::reading(new_version(client)?, now);
@@ -181,12 +182,12 @@ impl Acquisition {
         };
         let (client, terms) = (&self.client, &self.terms);
         let timeout = client.attempt_timeout.min(terms.lease);
-        self.in_flight = Some(if self.machine.is_reading() {
-            let read = self.machine.read(terms, sent);
-            client.send(&read, &credentials, sent, timeout, skew)
-        } else {
-            let write = self.machine.attempt(terms, sent, base, doubtful);
-            client.send(&write, &credentials, sent, timeout, skew)
+        self.in_flight = Some(match self.machine.read(terms, sent) {
+            Some(read) => client.send_prepared(read, &credentials, sent, timeout, skew),
+            None => {
+                let write = self.machine.attempt(terms, sent, base, doubtful);
+                client.send(&write, &credentials, sent, timeout, skew)
+            }
         });
         let time_is_up = runtime.sleep_until(self.until);
         let in_flight = &mut self.in_flight;

@@ -18,8 +18,8 @@ use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
 use crate::queue::Queues;
 use crate::runtime::{BoxFuture, Event, First, Runtime, both, race};
 use crate::wire::{
-    Endpoint, Failure, FailureKind, Item, Operation, Outcome, Progress, SendError, Transport,
-    request, server_date, sign,
+    Endpoint, Failure, FailureKind, Item, Operation, Outcome, Prepared, Progress, SendError,
+    Transport, request, server_date, sign,
 };
 
 /// Versions given up that are remembered, so that they can be taken over at once.
@@ -240,6 +240,19 @@ impl Shared {
     ) -> BoxFuture<Answer<O::Refusal>> {
         let request = request(&self.endpoint, operation.target(), operation.body());
         self.send_request(request, O::outcome, credentials, sent, timeout, skew)
+    }
+
+    /// The same for what was prepared before.
+    pub(crate) fn send_prepared(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        credentials: &Credentials,
+        sent: Moment,
+        timeout: Duration,
+        skew: Duration,
+    ) -> BoxFuture<Answer> {
+        let request = request(&self.endpoint, prepared.target, prepared.body);
+        self.send_request(request, prepared.outcome, credentials, sent, timeout, skew)
     }
 
     /// The same for the request that an operation is: compiled once for all whose refusals are

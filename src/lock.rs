@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::lease::Lease;
 use crate::options::{AttributeNames, Options, Terms};
-use crate::protocol::LeaseToken;
+use crate::protocol::{HandedOn, LeaseToken, read_lock};
 use crate::runtime::{BoxFuture, First, race};
 
 /// A lock on one item of a table.
@@ -126,7 +126,7 @@ impl Lock {
     /// ```
     #[must_use]
     pub fn poll_by_reading(mut self) -> Self {
-        self.options.poll_by_reading = true;
+        self.options.polling = Some(read_lock);
         self
     }
 
@@ -310,7 +310,7 @@ impl Lock {
     /// # }
     /// ```
     pub async fn resume(&self, token: &LeaseToken) -> Result<Lease, Error> {
-        let resumed = self.acquire_or_resume(Patience::Wait, Some(token));
+        let resumed = self.acquire_or_resume(Patience::Wait, Some(Box::new(token.clone())));
         let lease = self.cancellable(resumed).await??;
         lease.ok_or_else(|| Error::held(None))
     }
@@ -322,10 +322,10 @@ impl Lock {
     async fn acquire_or_resume(
         &self,
         patience: Patience,
-        token: Option<&LeaseToken>,
+        handed_on: Option<Box<dyn HandedOn>>,
     ) -> Result<Option<Lease>, Error> {
         let terms = Arc::new(self.options.parse()?);
-        let grant = acquire(&self.client.shared, terms, patience, token).await?;
+        let grant = acquire(&self.client.shared, terms, patience, handed_on).await?;
         grant.map(Lease::new).transpose()
     }
 

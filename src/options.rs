@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, OptionName};
 use crate::key::{Key, attribute_name};
-use crate::wire::Item;
+use crate::wire::{Item, Prepared};
 
 /// How long `acquire` waits by default: 1 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +87,8 @@ pub(crate) struct Options {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) automatic: bool,
     pub(crate) retry_interval: Duration,
-    pub(crate) poll_by_reading: bool,
+    /// How the lock is read while another holds it, where it is to be.
+    pub(crate) polling: Option<fn(&Terms) -> Prepared>,
     pub(crate) max_clock_skew: Duration,
     pub(crate) owner: Option<String>,
     pub(crate) existing_only: bool,
@@ -108,7 +109,8 @@ pub(crate) struct Terms {
     pub(crate) automatic: bool,
     pub(crate) retry_interval: Duration,
     /// Whether a waiter looks before it tries again.
-    pub(crate) poll_by_reading: bool,
+    /// How the lock is read while another holds it, where it is to be.
+    pub(crate) polling: Option<fn(&Terms) -> Prepared>,
     pub(crate) max_clock_skew: Duration,
     pub(crate) owner: Option<String>,
     pub(crate) existing_only: bool,
@@ -133,7 +135,7 @@ impl Options {
             heartbeat: None,
             automatic: true,
             retry_interval: DEFAULT_RETRY_INTERVAL,
-            poll_by_reading: false,
+            polling: None,
             max_clock_skew: DEFAULT_MAX_CLOCK_SKEW,
             owner: None,
             existing_only: false,
@@ -166,7 +168,7 @@ impl Options {
                 SHORTEST_PERIOD,
                 LONGEST_RETRY_INTERVAL,
             )?,
-            poll_by_reading: self.poll_by_reading,
+            polling: self.polling,
             max_clock_skew: self.max_clock_skew,
             owner: self.owner.as_deref().map(owner_label).transpose()?,
             existing_only: self.existing_only,

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -35,12 +35,21 @@ pub(super) struct Core {
     pub(super) releasing: AtomicBool,
     pub(super) beating: AtomicBool,
     pub(super) turn: Mutex<Option<Turn>>,
-    /// The set that it belongs to; itself is in it.
-    pub(super) set: OnceLock<Siblings>,
+    /// The others of the set that it belongs to.
+    pub(super) set: OnceLock<Box<dyn Others>>,
 }
 
-/// The leases that are lost together.
-pub(super) type Siblings = Arc<[Weak<Core>]>;
+/// The other leases of a set. Behind a trait, so that a program without sets has nothing of it.
+pub(super) trait Others: Send + Sync {
+    /// Whether one of them is lost. One that was given back is not.
+    fn is_one_lost(&self, now: Moment) -> bool;
+
+    /// How long all of them last that were not given back.
+    fn remaining(&self, now: Moment) -> Duration;
+
+    /// Lets whoever waits for a loss look again.
+    fn wake(&self);
+}
 
 /// Whether a lease is held, and if not, why.
 pub(super) enum Standing {
@@ -58,7 +67,7 @@ impl Core {
     /// Whether and why the lease is lost. The first to see it passes on the turn.
     pub(super) fn lost(&self, now: Moment) -> Option<Lost> {
         let lost = match self.notice_loss(now) {
-            None if self.has_lost_sibling(now) => {
+            None if self.set.get().is_some_and(|others| others.is_one_lost(now)) => {
                 self.state().lose_with_another();
                 self.notice_loss(now)
             }
@@ -68,31 +77,13 @@ impl Core {
         Some(lost)
     }
 
-    /// Whether another lease of its set is lost. One that was given back is not.
-    fn has_lost_sibling(&self, now: Moment) -> bool {
-        self.siblings().any(|other| {
-            match other.releasing.load(Ordering::SeqCst) {
-                // Its time may run out after the release.
-                true => other.state().known_loss().is_some(),
-                false => other.notice_loss(now).is_some(),
-            }
-        })
-    }
-
-    /// The other leases of its set.
-    fn siblings(&self) -> impl Iterator<Item = Arc<Self>> {
-        let set = self.set.get().into_iter().flat_map(|set| set.iter());
-        let others = set.filter(|other| !std::ptr::eq(other.as_ptr(), self));
-        others.filter_map(Weak::upgrade)
-    }
-
     /// How long it lasts unless it is renewed, and its set with it.
     pub(super) fn remaining(&self, now: Moment) -> Duration {
-        let others = self.siblings();
-        let others = others.filter(|other| !other.releasing.load(Ordering::SeqCst));
-        let others = others.map(|other| other.state().remaining(now));
         let own = self.state().remaining(now);
-        others.fold(own, Duration::min)
+        match self.set.get() {
+            Some(others) => own.min(others.remaining(now)),
+            None => own,
+        }
     }
 
     pub(super) fn standing(&self, now: Moment) -> Standing {
@@ -128,7 +119,7 @@ impl Core {
 
     /// The same for the queue itself, which takes the turn away. The first to see it lets the
     /// others know.
-    fn notice_loss(&self, now: Moment) -> Option<Lost> {
+    pub(super) fn notice_loss(&self, now: Moment) -> Option<Lost> {
         let lost = self.state().lost(now).cloned()?;
         if !self.over.swap(true, Ordering::SeqCst) {
             let version = &self.version;
@@ -138,8 +129,8 @@ impl Core {
             });
             self.client.abandon(&self.version);
             self.changed.notify_waiters();
-            for other in self.siblings() {
-                other.changed.notify_waiters();
+            if let Some(others) = self.set.get() {
+                others.wake();
             }
         }
         Some(lost)

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::ops::Index;
 use std::slice;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::error::Error;
 use crate::protocol::Lost;
 use crate::runtime::{all, any};
 
-use super::core::{Core, Siblings};
+use super::core::{Core, Others};
 use super::{Grant, Lease};
 
 /// The leases of several locks that were acquired together, in the order of the locks.
@@ -47,11 +49,11 @@ impl LeaseSet {
         // All are made before an error returns: those that are made release themselves.
         let leases: Vec<_> = grants.into_iter().map(Lease::new).collect();
         let leases = leases.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let weak = |lease: &Lease| -> Weak<Core> { Arc::downgrade(&lease.core) };
-        let siblings: Siblings = leases.iter().map(weak).collect();
         for lease in &leases {
+            let others = leases.iter().filter(|other| !std::ptr::eq(*other, lease));
+            let others = others.map(|other| Arc::downgrade(&other.core)).collect();
             // It is new, and in no other set.
-            let _ = lease.core.set.set(siblings.clone());
+            let _ = lease.core.set.set(Box::new(Siblings(others)));
         }
         Ok(Self { leases })
     }
@@ -138,6 +140,40 @@ impl LeaseSet {
         match errors.next() {
             None => Ok(()),
             Some(first) => Err(first.beside(errors)),
+        }
+    }
+}
+
+struct Siblings(Vec<Weak<Core>>);
+
+impl Siblings {
+    fn iter(&self) -> impl Iterator<Item = Arc<Core>> {
+        self.0.iter().filter_map(Weak::upgrade)
+    }
+}
+
+impl Others for Siblings {
+    fn is_one_lost(&self, now: Moment) -> bool {
+        self.iter().any(|other| {
+            match other.releasing.load(Ordering::SeqCst) {
+                // Its time may run out after the release.
+                true => other.state().known_loss().is_some(),
+                false => other.notice_loss(now).is_some(),
+            }
+        })
+    }
+
+    fn remaining(&self, now: Moment) -> Duration {
+        let held = self
+            .iter()
+            .filter(|other| !other.releasing.load(Ordering::SeqCst));
+        let each = held.map(|other| other.state().remaining(now));
+        each.min().unwrap_or(Duration::MAX)
+    }
+
+    fn wake(&self) {
+        for other in self.iter() {
+            other.changed.notify_waiters();
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::{Moment, Monotonic, Wall};
 use crate::error::Error;
 use crate::options::{AttributeNames, Terms};
-use crate::wire::{Failure, FailureKind, Item, Outcome, Read, Write};
+use crate::wire::{Failure, FailureKind, Item, Outcome, Prepared, Read, Write};
 
 use super::attributes::{Holder, LockState, readable, without_lock};
 use super::backoff::Jitter;
@@ -55,7 +55,10 @@ struct Attempt {
 }
 
 /// A lease to go on with. Behind a trait, so that a program that never does has none of it.
-trait HandedOn: fmt::Debug + Send {
+pub(crate) trait HandedOn: fmt::Debug + Send {
+    /// The largest `expires` that may stand.
+    fn latest(&self) -> i64;
+
     fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t>;
 
     /// What a refusal says about its loss.
@@ -63,6 +66,10 @@ trait HandedOn: fmt::Debug + Send {
 }
 
 impl HandedOn for LeaseToken {
+    fn latest(&self) -> i64 {
+        self.expires().iter().copied().max().unwrap_or(0)
+    }
+
     fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t> {
         writes::resume(terms, self, version, expires)
     }
@@ -70,6 +77,11 @@ impl HandedOn for LeaseToken {
     fn lost(&self, item: Option<&Item>, names: &AttributeNames) -> Lost {
         loss(item, names, self.version())
     }
+}
+
+/// Reads a lock's attributes, and nothing else of its item.
+pub(crate) fn read_lock(terms: &Terms) -> Prepared {
+    Read::of(&terms.table, &terms.key, &terms.names.all()).into()
 }
 
 /// What an answer means for the acquisition.
@@ -131,10 +143,10 @@ impl Acquire {
     }
 
     /// Goes on with a lease that was handed on, under a version of its own.
-    pub(crate) fn resuming(version: String, token: LeaseToken, now: Moment) -> Self {
+    pub(crate) fn resuming(version: String, lease: Box<dyn HandedOn>, now: Moment) -> Self {
         Self {
-            latest: token.expires().iter().copied().max().unwrap_or(0),
-            handed_on: Some(Box::new(token)),
+            latest: lease.latest(),
+            handed_on: Some(lease),
             ..Self::new(version, now)
         }
     }
@@ -235,9 +247,10 @@ impl Acquire {
     }
 
     /// A look at the lock, to be sent right away. It changes nothing.
-    pub(crate) fn read<'t>(&mut self, terms: &'t Terms, now: Moment) -> Read<'t> {
+    pub(crate) fn read(&mut self, terms: &Terms, now: Moment) -> Option<Prepared> {
+        let read = terms.polling.filter(|_| self.reading)?;
         self.sent_at = now.mono;
-        Read::of(&terms.table, &terms.key, &terms.names.all())
+        Some(read(terms))
     }
 
     /// Takes the outcome of the last request.
@@ -360,7 +373,7 @@ impl Acquire {
             Sight::Held(due) => (false, false, due),
         };
         let interval = terms.retry_interval;
-        self.next_at = if terms.poll_by_reading {
+        self.next_at = if terms.polling.is_some() {
             self.reading = !by_writing;
             // What is sent at once is taken from the next interval.
             self.allowed_at = self.allowed_at.max(self.sent_at).plus(interval);

@@ -9,7 +9,7 @@ impl Waiter {
     /// A waiter that polls by reading, every 100 ms.
     fn that_reads(skew: Duration) -> Self {
         let mut waiter = Self::new(skew);
-        waiter.terms.poll_by_reading = true;
+        waiter.terms.polling = Some(read_lock);
         waiter
     }
 
@@ -22,14 +22,16 @@ impl Waiter {
 
     /// Sends what is due; whether it is a read.
     fn send(&mut self, now: Moment) -> bool {
-        let reads = self.machine.is_reading();
-        if reads {
-            let read = self.machine.read(&self.terms, now);
-            assert_eq!(read.target(), "DynamoDB_20120810.GetItem");
-        } else {
-            self.attempt(now);
+        match self.machine.read(&self.terms, now) {
+            Some(read) => {
+                assert_eq!(read.target, "DynamoDB_20120810.GetItem");
+                true
+            }
+            None => {
+                self.attempt(now);
+                false
+            }
         }
-        reads
     }
 }
 

@@ -355,9 +355,9 @@ fn only_what_may_have_been_applied_must_be_cleaned_up() {
 
 fn resuming() -> Waiter {
     let text = format!("dynolock1.theirs.7.{}_{}", expires(400), expires(900));
-    let token = text.parse().unwrap();
+    let token: LeaseToken = text.parse().unwrap();
     Waiter {
-        machine: Acquire::resuming("mine".into(), token, at(0)),
+        machine: Acquire::resuming("mine".into(), Box::new(token), at(0)),
         ..Waiter::new(NEVER)
     }
 }

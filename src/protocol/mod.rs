@@ -29,7 +29,7 @@ mod trust;
 mod watch;
 mod writes;
 
-pub(crate) use acquire::{Acquire, Acquired, Surroundings, Verdict};
+pub(crate) use acquire::{Acquire, Acquired, HandedOn, Surroundings, Verdict, read_lock};
 pub(crate) use acquire_all::{AcquireAll, AllSurroundings, AllVerdict};
 pub(crate) use attributes::BadAttribute;
 pub use attributes::Holder;

@@ -24,7 +24,7 @@ pub(crate) use http::Proxies;
 pub(crate) use http::tls_tests;
 #[cfg(feature = "__tls")]
 pub use http::{InvalidRoots, RootCertificates};
-pub(crate) use operation::{Action, Operation, Read, Returns, Write};
+pub(crate) use operation::{Action, Operation, Prepared, Read, Returns, Write};
 #[cfg(any(test, feature = "__internals"))]
 pub(crate) use response::outcome;
 pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date};

@@ -110,6 +110,24 @@ impl<'a> Read<'a> {
     }
 }
 
+/// A request of which only the bytes are left, and how its answer is read: for what only some
+/// programs send, so that the others have nothing of it.
+pub(crate) struct Prepared {
+    pub(crate) target: &'static str,
+    pub(crate) body: Result<Vec<u8>, serde_json::Error>,
+    pub(crate) outcome: fn(&Response<Bytes>) -> Outcome,
+}
+
+impl From<Read<'_>> for Prepared {
+    fn from(read: Read<'_>) -> Self {
+        Self {
+            target: read.target(),
+            body: read.body(),
+            outcome: <Read<'_> as Operation>::outcome,
+        }
+    }
+}
+
 impl Operation for Read<'_> {
     /// There is no condition, and no refusal: the type is that of writes, for which all of this
     /// is compiled anyway.

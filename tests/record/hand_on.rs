@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{acquired, number, one_more, record, taken_over};
-use crate::scene::{LONG, Scene, expires, fence, ms, soon, spawn, until};
+use crate::scene::{LONG, Scene, expires, fence, ms, nanos, soon, spawn, until};
 use crate::support::recorded::Step;
+use crate::support::wall_nanos;
 
 /// A client that tries for the lock all the time, and must never get it.
 struct Contender {
@@ -287,7 +288,8 @@ async fn a_token_on_its_way_for_longer_than_its_lease_is_lost_to_whoever_comes_f
     let lease = soon(lock.acquire()).await.expect("free");
     let ends = lease.expires_at();
     let token = handed_on(lease).await;
-    until(|| std::time::SystemTime::now() > ends).await;
+    let ends = nanos(ends);
+    until(|| wall_nanos() > ends).await;
     let lock = lock.lease(LONG);
     let lease = soon(lock.resume(&token)).await.expect("nobody has come");
     assert_eq!(lease.fencing_token(), token.fencing_token());

@@ -179,7 +179,8 @@ async fn a_resumption_that_was_not_applied_can_be_tried_again() {
         .expect("held");
     let before = scene.item("a").await;
     let lock = scene.lock(&client, "a").retry_interval(ms(5));
-    let errors: [(Fault, fn(&Error) -> bool); 2] = [
+    type Is = fn(&Error) -> bool;
+    let errors: [(Fault, Is); 2] = [
         (Fault::access_denied(), Error::is_access_denied),
         (
             Fault::error(400, "UnrecognizedClientException", "no"),
