@@ -8,8 +8,9 @@ use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use serde_core::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_core::de::{
+    Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::SendError;
 use super::value::Item;
@@ -287,6 +288,59 @@ impl Fault {
     }
 }
 
+/// A string; whatever else is there is passed over.
+struct Text(Option<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(TextVisitor).map(Self)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Option<String>, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<String>, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<String>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<String>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
 struct FaultVisitor;
 
 impl<'de> Visitor<'de> for FaultVisitor {
@@ -300,9 +354,12 @@ impl<'de> Visitor<'de> for FaultVisitor {
         let mut fault = Fault::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "__type" => fault.code = map.next_value::<Value>()?.as_str().and_then(bare_code),
+                "__type" => {
+                    let code = map.next_value::<Text>()?.0;
+                    fault.code = code.as_deref().and_then(bare_code);
+                }
                 "message" | "Message" => {
-                    if let Value::String(message) = map.next_value()? {
+                    if let Some(message) = map.next_value::<Text>()?.0 {
                         fault.message = message;
                     }
                 }
