@@ -47,7 +47,8 @@ const MOST_LOCKS: usize = 100;
 /// A try is one transaction: two write units a KB for every item, also where it is refused. What
 /// was acquired is then read, strongly consistently, for one read unit per 4 KB and item: it needs
 /// the permission `dynamodb:GetItem` beside `dynamodb:UpdateItem`. Renewals and releases are single
-/// writes as ever. A set of one lock costs more than the [`Lock`] alone.
+/// writes as ever. Leases should be long against several round trips: what half of a lease does not
+/// suffice for is given back and tried again. A set of one lock costs more than the [`Lock`] alone.
 #[derive(Clone)]
 pub struct LockSet {
     client: Client,

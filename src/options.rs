@@ -108,7 +108,6 @@ pub(crate) struct Terms {
     pub(crate) heartbeat: Duration,
     pub(crate) automatic: bool,
     pub(crate) retry_interval: Duration,
-    /// Whether a waiter looks before it tries again.
     /// How the lock is read while another holds it, where it is to be.
     pub(crate) polling: Option<fn(&Terms) -> Prepared>,
     pub(crate) max_clock_skew: Duration,

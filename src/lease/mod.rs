@@ -330,6 +330,9 @@ impl Lease {
     /// time an answer comes: the item no longer tells. Dropping the future does not stop the
     /// commit.
     ///
+    /// A fence without a lock counts as our own commit. Whoever takes a lock away by hand must
+    /// raise the fence, as [`break_held`](crate::Lock::break_held) does.
+    ///
     /// ```no_run
     /// use dynolock::Update;
     ///
@@ -358,16 +361,25 @@ impl Lease {
     /// # Ok(()) }
     /// ```
     pub async fn delete_item(self) -> Result<(), Error> {
+        self.check_runtime()?;
         let deleted = self.core.end_in_background(Last::Delete);
         self.given_back(deleted, Error::outcome_unknown).await
     }
 
     fn checked(&self, update: &Update) -> Result<Changes, Error> {
+        self.check_runtime()?;
         let terms = &self.core.terms;
         update.parse(&Subject {
             key: &terms.key,
             names: &terms.names,
         })
+    }
+
+    fn check_runtime(&self) -> Result<(), Error> {
+        match self.core.client.runtime.is_running() {
+            true => Ok(()),
+            false => Err(Error::no_runtime()),
+        }
     }
 
     /// Waits until the lock is given back, for some attempts' time.

@@ -8,7 +8,10 @@ use tokio::sync::MutexGuard;
 use crate::client::Shared;
 use crate::clock::{Moment, Wall};
 use crate::error::Error;
-use crate::protocol::{Cancelled, Change, Changed, Fenced, Jitter, Lost, Unlocked, failure_of};
+use crate::options::AttributeNames;
+use crate::protocol::{
+    Cancelled, Change, Changed, Fenced, Jitter, Lost, Unlocked, failure_of, without_lock,
+};
 use crate::update::Changes;
 use crate::version::ksuid;
 use crate::wire::{Entry, Failure, FailureKind, Item, Outcome, Reasons, Transaction};
@@ -48,16 +51,20 @@ pub(super) async fn send(client: &Arc<Shared>, parts: &[Part<'_>]) -> Result<(),
     let jitter = client.jitter()?;
     let mut members = Vec::new();
     for (at, part) in parts.iter().enumerate() {
-        let Part::Locked(core, _) = part else {
-            continue;
-        };
-        if core.state().is_crowded() {
-            let renewed = core.renew(None).await;
-            renewed.map_err(|lost| Error::from(lost).of_entry(at, part.table()))?;
+        if let Part::Locked(core, _) = part {
+            members.push((at, *core));
         }
-        members.push((at, *core));
     }
-    let _writing = all_writing(&members).await;
+    let _writing = loop {
+        let writing = all_writing(&members).await;
+        let crowded = members.iter().find(|(_, core)| core.state().is_crowded());
+        let Some((at, core)) = crowded else {
+            break writing;
+        };
+        drop(writing);
+        let renewed = core.renew(None).await;
+        renewed.map_err(|lost| Error::from(lost).of_entry(*at, &core.terms.table))?;
+    };
     let members = members.into_iter().map(|(at, core)| Member {
         at,
         core,
@@ -157,8 +164,8 @@ impl<'t, 'l> Together<'t, 'l> {
                 }
                 Told::Failed(failure) => return Err(Error::failed(failure)),
             };
-            // What is known not to be applied need not cost a lease.
-            if !self.unsettled && self.leaves_no_time() {
+            // It need not cost a lease; whether it was applied, a write of one of them tells.
+            if self.leaves_no_time() {
                 return Err(error);
             }
             self.pause(&failure).await;
@@ -269,7 +276,11 @@ impl<'t, 'l> Together<'t, 'l> {
             let why = match member {
                 _ if !reason.is_condition() => Changed::Failed(failure_of(reason)),
                 Some(member) => member.told(arrived, Outcome::Refused(reason.item)),
-                None => Changed::ConditionFailed(reason.item.unwrap_or_default()),
+                // Another may have locked it, by the usual names.
+                None => Changed::ConditionFailed(without_lock(
+                    reason.item.unwrap_or_default(),
+                    &AttributeNames::default(),
+                )),
             };
             blamed.push((at, why));
         }

@@ -24,10 +24,14 @@ impl Core {
     ///
     /// Dropping the future leaves it open whether it was applied.
     pub(super) async fn update(&self, changes: &Changes, returns: Returns) -> Result<Item, Error> {
-        if self.state().is_crowded() {
+        let _writing = loop {
+            let writing = self.writing.lock().await;
+            if !self.state().is_crowded() {
+                break writing;
+            }
+            drop(writing);
             self.renew(None).await?;
-        }
-        let _writing = self.writing.lock().await;
+        };
         let mut change = self.state().change();
         let mut tries = Tries::new(self);
         // Why it was not applied, where only a late attempt still could be.
@@ -96,10 +100,13 @@ impl Core {
         // Nothing was written, and the lock is given back all the same.
         let released = self.release().await;
         match released {
-            Err(error) if change.is_unsettled() && error.is_lost() => Err(lost_with(
-                &change,
-                error.lost().cloned().unwrap_or(Lost::Expired),
-            )),
+            // Only a release that was applied shows that the write was not.
+            Err(error) if change.is_unsettled() => Err(match error.lost() {
+                Some(lost) => Error::lost_in_writing(lost.clone()),
+                None => {
+                    Error::outcome_unknown(Failure::of(FailureKind::Unavailable, error.to_string()))
+                }
+            }),
             // Free, and it may be the write that has freed it.
             Ok(true) if change.is_unsettled() => Err(Error::outcome_unknown(Failure::of(
                 FailureKind::Unavailable,

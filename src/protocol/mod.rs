@@ -31,8 +31,8 @@ mod writes;
 
 pub(crate) use acquire::{Acquire, Acquired, HandedOn, Surroundings, Verdict, read_lock};
 pub(crate) use acquire_all::{AcquireAll, AllSurroundings, AllVerdict};
-pub(crate) use attributes::BadAttribute;
 pub use attributes::Holder;
+pub(crate) use attributes::{BadAttribute, without_lock};
 pub(crate) use backoff::{Backoff, Jitter};
 pub(crate) use change::{Change, Changed, Fenced};
 pub(crate) use forced::{Forced, ForcedRelease};

@@ -109,12 +109,21 @@ impl Operation for Transaction<'_> {
     }
 
     fn outcome(answer: &Response<Bytes>) -> Outcome<Reasons> {
-        outcome_of(
+        let outcome = outcome_of(
             answer,
             |body| under::<IgnoredAny>("", body).map(|_| Item::default()),
             |code| code == "TransactionCanceledException",
             cancelled,
-        )
+        );
+        match outcome {
+            // The one before, or a second copy, may yet be applied.
+            Outcome::NotApplied(failure)
+                if failure.code.as_deref() == Some("TransactionInProgressException") =>
+            {
+                Outcome::Unknown(failure)
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -355,7 +364,7 @@ mod tests {
         let in_progress = r#"{"__type":"x#TransactionInProgressException"}"#;
         let told = Transaction::outcome(&answer(StatusCode::BAD_REQUEST, in_progress));
         assert!(
-            matches!(&told, Outcome::NotApplied(it) if it.kind == FailureKind::Conflict),
+            matches!(&told, Outcome::Unknown(it) if it.kind == FailureKind::Conflict),
             "{told:?}"
         );
         let told = Transaction::outcome(&answer(StatusCode::OK, "not json"));
