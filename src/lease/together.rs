@@ -197,12 +197,18 @@ impl<'t, 'l> Together<'t, 'l> {
                 }
             }
         }
-        let lost = refused.lost().cloned();
-        let lost = lost.or_else(|| self.first_loss().map(|(_, lost)| lost));
-        let unknown = Error::lost_in_writing(lost.unwrap_or(Lost::Expired));
-        Err(match (refused.entry(), refused.table()) {
-            (Some(at), Some(table)) => unknown.of_entry(at, table),
-            _ => unknown,
+        let first = self.first_loss();
+        let place = match (refused.lost(), refused.entry(), refused.table()) {
+            (Some(_), Some(at), Some(table)) => Some((at, table)),
+            _ => first
+                .as_ref()
+                .map(|(member, _)| (member.at, &*member.core.terms.table)),
+        };
+        let lost = refused.lost().or(first.as_ref().map(|(_, lost)| lost));
+        let unknown = Error::lost_in_writing(lost.cloned().unwrap_or(Lost::Expired));
+        Err(match place {
+            Some((at, table)) => unknown.of_entry(at, table),
+            None => unknown,
         })
     }
 

@@ -188,7 +188,7 @@ fn entries_of_items_that_are_not_locked_have_these_bytes() {
             Verb::Check,
             only(),
             concat!(
-                r##"{"ConditionCheck":{"TableName":"t","Key":{"id":{"S":"x"}},"ConditionExpression":"(#0 < :0)","##,
+                r##"{"ConditionCheck":{"TableName":"t","Key":{"id":{"S":"x"}},"ConditionExpression":"(#0<:0)","##,
                 r##""ReturnValuesOnConditionCheckFailure":"ALL_OLD","ExpressionAttributeNames":{"#0":"n"},"##,
                 r##""ExpressionAttributeValues":{":0":{"N":"9"}}}}"##,
             ),
@@ -197,8 +197,8 @@ fn entries_of_items_that_are_not_locked_have_these_bytes() {
             Verb::Update,
             update(),
             concat!(
-                r##"{"Update":{"TableName":"t","Key":{"id":{"S":"x"}},"UpdateExpression":"SET #0 = :0","##,
-                r##""ConditionExpression":"(#0 < :1)","ReturnValuesOnConditionCheckFailure":"ALL_OLD","##,
+                r##"{"Update":{"TableName":"t","Key":{"id":{"S":"x"}},"UpdateExpression":"SET #0=:0","##,
+                r##""ConditionExpression":"(#0<:1)","ReturnValuesOnConditionCheckFailure":"ALL_OLD","##,
                 r##""ExpressionAttributeNames":{"#0":"n"},"ExpressionAttributeValues":{":0":{"N":"1"},":1":{"N":"9"}}}}"##,
             ),
         ),
