@@ -32,8 +32,9 @@ use super::{Progress, SendError, Transport};
 use crate::clock::Moment;
 use crate::runtime::{BoxFuture, Runtime};
 
-/// An answer is refused beyond this. An item of 400 KB is up to 2.8 MB as JSON.
-const LONGEST_ANSWER: usize = 4 << 20;
+/// An answer is refused beyond this. An item of 400 KB is up to 2.8 MB as JSON, and a transaction's
+/// refusal shows items of up to 4 MB.
+const LONGEST_ANSWER: usize = 32 << 20;
 
 /// A connection that was idle for longer is not trusted: the server may have left it.
 const IDLE_FOR: Duration = Duration::from_secs(20);
@@ -252,7 +253,7 @@ impl Shared {
 
 /// Reads the whole body, up to the limit. One that breaks off is an error.
 async fn read(answer: Response<Incoming>) -> Result<Response<Bytes>, SendError> {
-    let too_long = || SendError::NoAnswer("it is longer than 4 MiB".into());
+    let too_long = || SendError::NoAnswer("it is longer than 32 MiB".into());
     let (head, mut body) = answer.into_parts();
     let announced = body.size_hint().lower();
     let announced = usize::try_from(announced).map_err(|_| too_long())?;
