@@ -108,7 +108,8 @@ impl Lock {
     /// come one retry interval after the other, exactly, counted from their sending: a lone
     /// waiter has the lock within one interval of its release, and a dead holder's within one
     /// interval of its end. A write that was refused because another was faster uses up the
-    /// next interval. Only what fails for a passing reason is repeated sooner, as ever.
+    /// next interval. What fails for a passing reason is repeated quickly, as ever, but no longer
+    /// once the lock was seen to be held.
     ///
     /// Default: off. [`try_acquire`](Self::try_acquire) does not wait, and does not read.
     ///

@@ -264,9 +264,13 @@ impl Acquire {
             }
             Outcome::NotApplied(failure) => {
                 self.unsettled = self.unsettled_before;
+                self.keep_pace_when_waiting(around.terms);
                 self.failed(failure, around)
             }
-            Outcome::Unknown(failure) => self.failed(failure, around),
+            Outcome::Unknown(failure) => {
+                self.keep_pace_when_waiting(around.terms);
+                self.failed(failure, around)
+            }
         }
     }
 
@@ -375,8 +379,7 @@ impl Acquire {
         let interval = terms.retry_interval;
         self.next_at = if terms.polling.is_some() {
             self.reading = !by_writing;
-            // What is sent at once is taken from the next interval.
-            self.allowed_at = self.allowed_at.max(self.sent_at).plus(interval);
+            self.keep_pace(terms);
             self.allowed_at
         } else {
             let interval_ends = now.mono.plus(around.jitter.around(interval));
@@ -406,8 +409,22 @@ impl Acquire {
                 .pause(self.failures, &failure, pace, budget, jitter)
         };
         self.last_failure = Some(failure);
-        self.next_at = around.now.mono.plus(pause);
+        self.next_at = around.now.mono.plus(pause).max(self.allowed_at);
         Verdict::Again
+    }
+
+    /// One request an interval, for whoever reads. What is sent at once is taken from the next.
+    fn keep_pace(&mut self, terms: &Terms) {
+        let last = self.allowed_at.max(self.sent_at);
+        self.allowed_at = last.plus(terms.retry_interval);
+    }
+
+    /// The same of a request that failed, which is not repeated quickly while another holds the
+    /// lock.
+    fn keep_pace_when_waiting(&mut self, terms: &Terms) {
+        if terms.polling.is_some() && self.watch.holder().is_some() {
+            self.keep_pace(terms);
+        }
     }
 
     /// The retry interval, doubled for each throttling in a row.

@@ -178,17 +178,15 @@ fn a_failed_request_is_repeated_as_what_it_was() {
     let outcomes: [fn(Failure) -> Outcome; 2] = [Outcome::NotApplied, Outcome::Unknown];
     for outcome in outcomes {
         let mut waiter = waiting();
-        for _ in 0..2 {
-            assert!(waiter.send(at(100)));
-            let verdict = waiter.answered(at(100), outcome(unavailable()));
-            assert!(matches!(verdict, Verdict::Again));
-            assert!(waiter.next_ms() <= 150, "quickly, at first");
-        }
-        assert!(waiter.send(at(120)), "still a read");
-        waiter.answered(at(130), read(free()));
-        waiter.send(at(130));
-        waiter.answered(at(140), outcome(unavailable()));
-        assert!(!waiter.send(at(150)), "still an attempt");
+        assert!(waiter.send(at(100)));
+        let verdict = waiter.answered(at(110), outcome(unavailable()));
+        assert!(matches!(verdict, Verdict::Again));
+        assert!(waiter.send(at(200)), "still a read");
+        waiter.answered(at(210), read(free()));
+        waiter.send(at(210));
+        waiter.answered(at(220), outcome(unavailable()));
+        assert_eq!(waiter.next_ms(), 400, "two intervals after the read");
+        assert!(!waiter.send(at(400)), "still an attempt");
     }
 }
 
@@ -210,6 +208,35 @@ fn throttled_reads_double_the_interval_and_an_answer_resets_it() {
     waiter.answered(at(3010), read(held(HOUR)));
     assert_eq!(waiter.next_ms(), 3100);
     assert!(waiter.machine.out_of_time().is_held());
+}
+
+/// Never more requests than one an interval, in bad weather either.
+#[test]
+fn a_read_that_fails_is_not_repeated_before_its_interval() {
+    let mut waiter = waiting();
+    for due in [100, 200] {
+        assert_eq!(waiter.next_ms(), due);
+        assert!(waiter.send(at(due)));
+        let verdict = waiter.answered(at(due + 1), unknown());
+        assert!(matches!(verdict, Verdict::Again));
+    }
+    // Throttling makes it slower, as any other waiter.
+    assert!(waiter.send(at(300)));
+    let throttled = Outcome::NotApplied(failure(FailureKind::Throttled));
+    assert!(matches!(
+        waiter.answered(at(301), throttled),
+        Verdict::Again
+    ));
+    assert!(waiter.next_ms() > 400);
+}
+
+/// Nobody waits yet: what costs a free lock is not an interval, but a quick second try.
+#[test]
+fn a_first_attempt_that_fails_is_repeated_quickly() {
+    let mut waiter = Waiter::that_reads(NEVER);
+    waiter.send(at(0));
+    waiter.answered(at(5), unknown());
+    assert!(waiter.next_ms() < 100, "{}", waiter.next_ms());
 }
 
 #[test]
