@@ -1,11 +1,12 @@
 //! What a lease does while it is held: renews, notices its loss, gives the lock back.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{MutexGuard, Notify, oneshot};
 
 use crate::client::Shared;
 use crate::clock::{Moment, Monotonic};
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::options::Terms;
 use crate::protocol::{self, Jitter, Lost, Released, Renewed};
 use crate::queue::{Life, Turn};
-use crate::runtime::{Event, race};
+use crate::runtime::{Event, First, race};
 use crate::wire::{Failure, FailureKind, Item};
 
 /// `lost` looks at the wall clock this many times a lease: the monotonic one may have slept.
@@ -60,21 +61,26 @@ pub(super) enum Standing {
 }
 
 impl Core {
-    pub(super) fn state(&self) -> MutexGuard<'_, protocol::Lease> {
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, protocol::Lease> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether and why the lease is lost. The first to see it passes on the turn.
     pub(super) fn lost(&self, now: Moment) -> Option<Lost> {
-        let lost = match self.notice_loss(now) {
+        let lost = self.notice_any_loss(now)?;
+        self.pass_on_turn();
+        Some(lost)
+    }
+
+    /// The same for the queue itself, which takes the turn away.
+    fn notice_any_loss(&self, now: Moment) -> Option<Lost> {
+        match self.notice_loss(now) {
             None if self.set.get().is_some_and(|others| others.is_one_lost(now)) => {
                 self.state().lose_with_another();
                 self.notice_loss(now)
             }
             lost => lost,
-        }?;
-        self.pass_on_turn();
-        Some(lost)
+        }
     }
 
     /// How long it lasts unless it is renewed, and its set with it.
@@ -117,8 +123,7 @@ impl Core {
         }
     }
 
-    /// The same for the queue itself, which takes the turn away. The first to see it lets the
-    /// others know.
+    /// A loss of this lease alone. The first to see it lets the others of its set know.
     pub(super) fn notice_loss(&self, now: Moment) -> Option<Lost> {
         let lost = self.state().lost(now).cloned()?;
         if !self.over.swap(true, Ordering::SeqCst) {
@@ -136,6 +141,24 @@ impl Core {
         Some(lost)
     }
 
+    /// Completes with the reason once the lease is lost; never where it is given back first.
+    pub(super) async fn loss(&self) -> Lost {
+        match self.over().await {
+            Some(lost) => lost,
+            // It is consumed by what gives it back.
+            None => pending().await,
+        }
+    }
+
+    /// Waits until nothing else is being written, for as long as the lease is held: what is
+    /// written may be in a future that nobody polls any more.
+    pub(super) async fn turn_to_write(&self) -> Result<MutexGuard<'_, ()>, Lost> {
+        match race(self.writing.lock(), self.loss()).await {
+            First::A(writing) => Ok(writing),
+            First::B(lost) => Err(lost),
+        }
+    }
+
     pub(super) fn pass_on_turn(&self) {
         let turn = self
             .turn
@@ -151,7 +174,7 @@ impl Core {
         let mut failures = 0;
         loop {
             let renewed = {
-                let _writing = self.writing.lock().await;
+                let _writing = self.turn_to_write().await?;
                 if let Some(lost) = self.lost(self.client.runtime.now()) {
                     return Err(lost);
                 }
@@ -212,7 +235,9 @@ impl Core {
                 continue;
             }
             let renewed = {
-                let _writing = self.writing.lock().await;
+                let Ok(_writing) = self.turn_to_write().await else {
+                    return;
+                };
                 let now = self.client.runtime.now();
                 if self.over.load(Ordering::SeqCst) || self.lost(now).is_some() {
                     return;
@@ -379,7 +404,7 @@ impl Drop for Releasing {
 impl Life for Core {
     // Called by the queue under its lock: must not call back.
     fn ends(&self, now: Moment) -> Option<Monotonic> {
-        match self.notice_loss(now) {
+        match self.notice_any_loss(now) {
             Some(_) => None,
             None => Some(now.mono.plus(self.state().remaining(now))),
         }

@@ -32,7 +32,7 @@ impl Lease {
     /// ```
     pub async fn into_token(self) -> Result<LeaseToken, Error> {
         let core = &self.core;
-        let _writing = core.writing.lock().await;
+        let _writing = core.turn_to_write().await?;
         if let Some(lost) = core.lost(core.client.runtime.now()) {
             return Err(lost.into());
         }

@@ -10,7 +10,6 @@ mod watcher;
 mod write;
 
 use std::fmt;
-use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -190,11 +189,7 @@ impl Lease {
     /// # }
     /// ```
     pub async fn lost(&self) -> Lost {
-        match self.core.over().await {
-            Some(lost) => lost,
-            // It is consumed by what gives it back.
-            None => pending().await,
-        }
+        self.core.loss().await
     }
 
     /// Renews the lease by its length from now. The heartbeat does this by itself.
@@ -283,8 +278,9 @@ impl Lease {
     ///   is sent;
     /// - [`is_condition_failed`](Error::is_condition_failed): its own condition does not hold;
     ///   the lock is held all the same;
-    /// - [`is_lost`](Error::is_lost): the lease is lost, and the update was not applied, unless
-    ///   [`is_outcome_unknown`](Error::is_outcome_unknown) says that this is not known;
+    /// - [`is_lost`](Error::is_lost): the lease is lost. The update was not applied, unless
+    ///   [`is_outcome_unknown`](Error::is_outcome_unknown) says that this is not known, as where
+    ///   DynamoDB's answer shows another's lock: it cannot show what was there before;
     /// - any other: DynamoDB refused it, such as an item that grows past 400 KB; nothing was
     ///   written, and the lock is held.
     ///

@@ -56,7 +56,7 @@ pub(super) async fn send(client: &Arc<Shared>, parts: &[Part<'_>]) -> Result<(),
         }
     }
     let _writing = loop {
-        let writing = all_writing(&members).await;
+        let writing = all_writing(&members).await?;
         let crowded = members.iter().find(|(_, core)| core.state().is_crowded());
         let Some((at, core)) = crowded else {
             break writing;
@@ -91,24 +91,30 @@ pub(super) async fn send(client: &Arc<Shared>, parts: &[Part<'_>]) -> Result<(),
 
 /// Keeps every other write of these leases waiting. While one of them is waited for, none is
 /// kept: neither can two transactions wait for one another, nor is a lease not renewed meanwhile.
-async fn all_writing<'l>(members: &[(usize, &'l Arc<Core>)]) -> Vec<MutexGuard<'l, ()>> {
-    let mut cores: Vec<_> = members.iter().map(|(_, core)| *core).collect();
-    cores.sort_by(|one, two| one.version.cmp(&two.version));
+async fn all_writing<'l>(
+    members: &[(usize, &'l Arc<Core>)],
+) -> Result<Vec<MutexGuard<'l, ()>>, Error> {
+    let mut members = members.to_vec();
+    members.sort_by(|(_, one), (_, two)| one.version.cmp(&two.version));
     loop {
-        let Some((first, rest)) = cores.split_first() else {
-            return Vec::new();
+        let Some(((at, first), rest)) = members.split_first() else {
+            return Ok(Vec::new());
         };
-        let mut guards = vec![first.writing.lock().await];
-        let busy = rest.iter().position(|core| match core.writing.try_lock() {
-            Ok(guard) => {
-                guards.push(guard);
-                false
-            }
-            Err(_) => true,
-        });
+        let writing = first.turn_to_write().await;
+        let lost = |lost| Error::from(lost).of_entry(*at, &first.terms.table);
+        let mut guards = vec![writing.map_err(lost)?];
+        let busy = rest
+            .iter()
+            .position(|(_, core)| match core.writing.try_lock() {
+                Ok(guard) => {
+                    guards.push(guard);
+                    false
+                }
+                Err(_) => true,
+            });
         match busy {
-            None => return guards,
-            Some(at) => cores.swap(0, at + 1),
+            None => return Ok(guards),
+            Some(at) => members.swap(0, at + 1),
         }
     }
 }

@@ -25,7 +25,7 @@ impl Core {
     /// Dropping the future leaves it open whether it was applied.
     pub(super) async fn update(&self, changes: &Changes, returns: Returns) -> Result<Item, Error> {
         let _writing = loop {
-            let writing = self.writing.lock().await;
+            let writing = self.turn_to_write().await?;
             if !self.state().is_crowded() {
                 break writing;
             }

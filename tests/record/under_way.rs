@@ -1,10 +1,14 @@
 //! Writes whose future is dropped with the request under way.
 
-use dynolock::Lease;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use dynolock::{Lease, Lost};
 use serde_json::json;
 
 use super::{acquired, number, one_more, record};
-use crate::scene::{Scene, dropped_after, soon};
+use crate::scene::{Scene, dropped_after, ms, soon};
 use crate::support::fault::{Fault, Gate};
 use crate::support::recorded::{Recorded, Step};
 
@@ -200,4 +204,28 @@ async fn a_commit_waits_for_the_heartbeat_under_way() {
     let steps = [Step::Acquire, Step::Renew, Step::Release];
     assert_eq!(scene.proxy.steps(), steps);
     assert_eq!(record(&scene).await["n"], number(1));
+}
+
+/// It keeps the turn to write for as long as it is not dropped; the others learn of the loss that
+/// this leads to.
+#[tokio::test]
+async fn an_update_that_nobody_polls_hides_no_loss() {
+    for other in ["update", "renew", "transaction"] {
+        let scene = Scene::new().await;
+        let client = scene.client();
+        let lock = scene.lock(&client, "a").lease(ms(300));
+        let lease = soon(lock.acquire()).await.expect("free");
+        scene.proxy.on(|_| Fault::Hang);
+        let mut idle = pin!(lease.update(one_more()));
+        let begun = poll_fn(|cx| Poll::Ready(idle.as_mut().poll(cx).is_pending())).await;
+        assert!(begun, "{other}");
+        let lost = match other {
+            "update" => soon(lease.update(one_more())).await,
+            "renew" => soon(lease.renew()).await,
+            _ => soon(client.transaction().holding(&lease).send()).await,
+        };
+        let error = lost.expect_err(other);
+        assert_eq!(error.lost(), Some(&Lost::Expired), "{other}: {error:?}");
+        assert!(!error.is_outcome_unknown(), "{other}: it was not sent");
+    }
 }
