@@ -43,14 +43,16 @@ pub(crate) async fn acquire(
     let until = now.mono.plus(terms.timeout);
     let queue = terms.queue();
     let turn = match patience {
-        Patience::Once => client.queues.try_enter(&queue, now, until),
-        Patience::Wait => client.queues.enter(&*client.runtime, &queue, until).await,
-    };
-    let Some(turn) = turn else {
-        return match patience {
-            Patience::Once => Ok(None),
-            Patience::Wait => Err(Error::held(None)),
-        };
+        // What was handed on is held already: whoever waits for it here waits behind it.
+        _ if handed_on.is_some() => client.queues.try_enter(&queue, now, until),
+        Patience::Once => match client.queues.try_enter(&queue, now, until) {
+            None => return Ok(None),
+            turn => turn,
+        },
+        Patience::Wait => match client.queues.enter(&*client.runtime, &queue, until).await {
+            None => return Err(Error::held(None)),
+            turn => turn,
+        },
     };
     let version = new_version(client)?;
     let machine = match handed_on {
@@ -58,7 +60,7 @@ pub(crate) async fn acquire(
         None => Acquire::new(version, now),
     };
     let mut acquisition = Acquisition::new(client, terms, machine, until)?;
-    acquisition.turn = Some(turn);
+    acquisition.turn = turn;
     acquisition.run(patience).await
 }
 
@@ -78,6 +80,7 @@ pub(crate) struct Acquisition {
     turn: Option<Turn>,
     /// Whether the lock is ours, and not yet handed out.
     must_give_back: bool,
+    handed_out: bool,
 }
 
 /// What came of a request.
@@ -102,6 +105,7 @@ impl Acquisition {
             in_flight: None,
             turn: None,
             must_give_back: false,
+            handed_out: false,
         })
     }
 
@@ -260,6 +264,7 @@ impl Acquisition {
 
     fn grant(&mut self, mut acquired: Acquired) -> Grant {
         acquired.lease.hand_out();
+        self.handed_out = true;
         Grant {
             client: self.client.clone(),
             terms: self.terms.clone(),
@@ -275,8 +280,8 @@ impl Acquisition {
 
 impl Drop for Acquisition {
     fn drop(&mut self) {
-        let given_up = self.must_give_back || (self.machine.is_unsettled() && self.turn.is_some());
-        if !given_up {
+        let may_be_ours = self.must_give_back || self.machine.is_unsettled();
+        if self.handed_out || !may_be_ours {
             return;
         }
         // Nobody will ever believe in this version.

@@ -247,7 +247,7 @@ impl History {
         let mut calls = self.calls.iter().filter(|call| {
             call.node == node
                 && call.item == item
-                && call.what.ends_with("acquire")
+                && (call.what.ends_with("acquire") || call.what == "resume")
                 && call.began <= sent
                 && call.ended.is_none_or(|ended| ended >= sent)
         });

@@ -334,9 +334,28 @@ async fn a_resumed_lease_is_lost_and_watched_as_any_other() {
     let error = soon(lease.update(one_more()))
         .await
         .expect_err("taken over");
-    assert!(error.is_lost() && !error.is_outcome_unknown(), "{error:?}");
+    assert!(error.is_lost(), "{error:?}");
     assert!(soon(watcher.lost()).await.is_some());
     assert_eq!(soon(old.lost()).await, None);
     assert_eq!(item(&scene).await, stands);
     scene.assert_holds("a", &theirs, "theirs").await;
+}
+
+/// Whoever waits for the lock in the same client waits behind the lease, not before it.
+#[tokio::test]
+async fn a_waiter_of_the_same_client_keeps_no_lease_from_being_resumed() {
+    let scene = Scene::new().await;
+    let token = handed_on(acquired(&scene).await).await;
+    let client = scene.client();
+    let waiter = scene.lock(&client, "a");
+    let waiting = spawn(async move { waiter.acquire().await });
+    scene.proxy.wait_for(2).await;
+    let lease = soon(scene.lock(&client, "a").resume(&token)).await;
+    let lease = lease.expect("held");
+    soon(lease.update(one_more())).await.expect("held");
+    let fence = lease.fencing_token();
+    soon(lease.release()).await.expect("held");
+    let next = soon(waiting).await.expect("no panic").expect("free");
+    assert_eq!(next.fencing_token(), fence + 1);
+    assert_eq!(next.item().get_as::<u64>("n").expect("a number"), 1);
 }
