@@ -106,7 +106,9 @@ impl Lease {
         writes::renew(terms, &standing, written.expires(), written.lease())
     }
 
-    /// Takes the outcome of the last attempt at an update.
+    /// Takes the outcome of the last attempt at an update. Where the lease is lost, the item
+    /// cannot tell whether it was applied before, not even of the first attempt: whoever could
+    /// take the lock from a holder that believes in it could do so after the write as well.
     pub(crate) fn updated(
         &mut self,
         change: &mut Change,
@@ -133,7 +135,11 @@ impl Lease {
                     Changed::Done { recovered, item }
                 }
                 Some(_) => Changed::ConditionFailed(without_lock(item.unwrap_or_default(), names)),
-                None => Changed::Lost(self.lose(loss(item.as_ref(), names, self.version()))),
+                None => {
+                    // An earlier copy may have come before whoever came since.
+                    change.unsettled = true;
+                    Changed::Lost(self.lose(loss(item.as_ref(), names, self.version())))
+                }
             },
             Outcome::NotApplied(failure) if failure.kind == FailureKind::TableNotFound => {
                 Changed::Lost(self.lose(Lost::TableGone))

@@ -142,6 +142,10 @@ fn another_holder_means_lost() {
         matches!(&lost, Changed::Lost(Lost::TakenOver(holder)) if holder.version() == Some("v2")),
         "{lost:?}"
     );
+    assert!(
+        change.is_unsettled(),
+        "this may have been its second copy, and the first one came before the other"
+    );
     let mut lease = held();
     let forbidden = Outcome::NotApplied(failure(FailureKind::AccessDenied));
     let mut change = lease.change();

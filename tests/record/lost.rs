@@ -53,8 +53,9 @@ async fn who_was_taken_over_writes_nothing_and_is_told_by_whom() {
         assert_eq!(holder.owner(), Some("them"), "{way}");
         assert_eq!(scene.item("a").await, stands, "{way}: theirs stands");
         scene.assert_holds("a", &theirs, way).await;
+        // A copy of it may have come before them, for all that the item tells.
+        assert!(error.is_outcome_unknown(), "{way}: {error:?}");
         if let Some(lease) = lease {
-            assert!(!error.is_outcome_unknown(), "{way}: {error:?}");
             knows_its_loss(&scene, lease, way).await;
         }
         let both = one_more().condition("n = :n AND #by = :them");
@@ -130,7 +131,8 @@ async fn a_lease_lost_between_two_updates_keeps_the_first() {
         scene.engine.expect(operation, &request).await;
         let error = soon(lease.update(one_more())).await.expect_err("lost");
         assert_eq!(error.lost(), Some(&expected), "{error:?}");
-        assert!(!error.is_outcome_unknown(), "{error:?}");
+        let is_known = expected == Lost::TableGone;
+        assert_eq!(error.is_outcome_unknown(), !is_known, "{error:?}");
         assert_eq!(soon(lease.lost()).await, expected);
         if expected != Lost::TableGone {
             let item = scene.item("a").await;
