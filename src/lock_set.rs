@@ -44,7 +44,8 @@ const MOST_LOCKS: usize = 100;
 ///
 /// # Costs
 ///
-/// A try is one transaction: two write units a KB for every item, also where it is refused. What
+/// A try is one transaction: two write units a KB for every item, also where it is refused, and
+/// also for locks that [poll by reading](Lock::poll_by_reading), which a set does not. What
 /// was acquired is then read, strongly consistently, for one read unit per 4 KB and item: it needs
 /// the permission `dynamodb:GetItem` beside `dynamodb:UpdateItem`. Renewals and releases are single
 /// writes as ever. Leases should be long against several round trips: what half of a lease does not

@@ -362,6 +362,31 @@ async fn an_open_try_that_takes_half_a_lease_is_given_up_for_another() {
     assert_all_free(&scene, &ABC).await;
 }
 
+/// Nobody believes in the old versions, so that the next try need not wait until they are gone.
+#[tokio::test]
+async fn a_try_that_was_given_up_does_not_keep_the_next_one_out() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let mut attempts = 0;
+    scene.proxy.on(move |request| {
+        attempts += usize::from(is_transaction(request));
+        match request.operation.as_str() {
+            "TransactWriteItems" if attempts == 1 => Fault::HangAfterForward,
+            "UpdateItem" => Fault::Hang,
+            _ => Fault::Pass,
+        }
+    });
+    let locks = ABC.map(|id| scene.lock(&client, id).lease(ms(2000)));
+    let leases = soon(client.lock_all(locks).acquire()).await;
+    let leases = leases.expect("taken over");
+    assert_eq!(transactions(&scene).len(), 3, "open, refused, taken over");
+    assert_all_hold(&scene, &leases, &ABC).await;
+    scene.proxy.on(|_| Fault::Pass);
+    scene.proxy.close_connections();
+    soon(client.drain()).await;
+    assert_all_hold(&scene, &leases, &ABC).await;
+}
+
 #[tokio::test]
 async fn reads_that_take_half_a_lease_hand_nothing_out() {
     let scene = Scene::new().await;

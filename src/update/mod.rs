@@ -180,6 +180,8 @@ impl Update {
     /// Sets every field of a value, as [`set_item`](Self::set_item) does with what
     /// [`Item::of`](crate::Item::of) makes of it. A key among the fields is passed over.
     ///
+    /// An [`Item`](crate::Item) is for [`set_item`](Self::set_item): to serde it is its JSON.
+    ///
     /// Errors where the value is no struct or map, or holds what DynamoDB cannot.
     ///
     /// ```
