@@ -19,7 +19,7 @@ use crate::queue::Queues;
 use crate::runtime::{BoxFuture, Event, First, Runtime, both, race};
 use crate::wire::{
     Endpoint, Failure, FailureKind, Item, Operation, Outcome, Prepared, Progress, SendError,
-    Transport, request, server_date, sign,
+    Signer, Transport, request, server_date,
 };
 
 /// Versions given up that are remembered, so that they can be taken over at once.
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     transport: Arc<dyn Transport>,
     endpoint: Endpoint,
-    region: String,
+    signer: Signer,
     credentials: Arc<dyn CredentialsSource>,
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry: RetryPolicy,
@@ -157,7 +157,7 @@ impl Client {
                 runtime: parts.runtime,
                 transport: parts.transport,
                 endpoint: parts.endpoint,
-                region: parts.region,
+                signer: Signer::new("dynamodb", &parts.region),
                 credentials: parts.credentials,
                 attempt_timeout: parts.attempt_timeout,
                 retry: parts.retry,
@@ -192,7 +192,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("endpoint", &self.shared.endpoint.uri().to_string())
-            .field("region", &self.shared.region)
+            .field("region", &self.shared.signer.region())
             .finish_non_exhaustive()
     }
 }
@@ -268,7 +268,8 @@ impl Shared {
     ) -> BoxFuture<Answer<R>> {
         let signed = request.and_then(|mut request| {
             let time = self.trust().signing_time(sent).system_time();
-            sign(&mut request, credentials, "dynamodb", &self.region, time)
+            self.signer
+                .sign(&mut request, credentials, time)
                 .map_err(|error| error.to_string())?;
             Ok(request)
         });

@@ -16,7 +16,7 @@ use super::{Credentials, CredentialsError, document};
 use crate::clock::Wall;
 use crate::runtime::BoxFuture;
 use crate::wire::{
-    Endpoint, InvalidEndpoint, Network, Service, Variant, check_region, server_date, sign,
+    Endpoint, InvalidEndpoint, Network, Service, Signer, Variant, check_region, server_date,
 };
 
 const IGNORE: &str = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
@@ -172,10 +172,11 @@ impl Target {
             let headers = request.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
             *request.body_mut() = form.clone();
-            if let Proof::Signer(signer) = proof {
+            if let Proof::Signer(credentials) = proof {
                 let mut now = remote.runtime.now().wall;
                 now.0 = now.0.saturating_add(ahead.load(Ordering::Relaxed));
-                let signed = sign(&mut request, signer, "sts", region, now.system_time());
+                let signer = Signer::new("sts", region);
+                let signed = signer.sign(&mut request, credentials, now.system_time());
                 signed.map_err(|error| error.to_string())?;
             }
             Ok(request)

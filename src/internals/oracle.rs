@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::credentials::Credentials;
-use crate::wire::{AttributeValue, Endpoint, Item, Service, Set, Variant, sign};
+use crate::wire::{AttributeValue, Endpoint, Item, Service, Set, Signer, Variant};
 
 /// Answers one question. Where there is no answer, it is an `error`.
 pub fn answer(question: &str) -> String {
@@ -144,14 +144,10 @@ fn signature(question: &Value) -> Result<Value, String> {
             .map_err(|error| error.to_string())?;
     }
     let seconds = question["seconds"].as_u64().ok_or("no seconds")?;
-    sign(
-        &mut request,
-        &credentials,
-        text(question, "service")?,
-        text(question, "region")?,
-        UNIX_EPOCH + Duration::from_secs(seconds),
-    )
-    .map_err(|error| error.to_string())?;
+    let signer = Signer::new(text(question, "service")?, text(question, "region")?);
+    let time = UNIX_EPOCH + Duration::from_secs(seconds);
+    let signed = signer.sign(&mut request, &credentials, time);
+    signed.map_err(|error| error.to_string())?;
     let header = |name: &str| {
         let value = request.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)

@@ -28,7 +28,7 @@ pub(crate) use operation::{Action, Operation, Prepared, Read, Returns, Write};
 #[cfg(any(test, feature = "__internals"))]
 pub(crate) use response::outcome;
 pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date};
-pub(crate) use sign::sign;
+pub(crate) use sign::Signer;
 pub(crate) use transaction::{Effect, Entry, Reason, Reasons, Transaction};
 pub use value::{
     AttributeValue, FromAttribute, InvalidValue, Item, Number, Set, UnexpectedAttribute,

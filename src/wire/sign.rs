@@ -1,83 +1,223 @@
 //! Signature Version 4: the only file that knows how it is made.
+//!
+//! What is signed is put together here, for the requests that a lock sends: no query, and a path
+//! that needs no encoding. Keys and signatures are made by `aws_sigv4`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::http::{HeaderValue, Request, header};
-use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningError, SigningSettings};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 
 use crate::credentials::Credentials;
 
-/// The end of the year 9999: the signature has four digits for the year.
-const TOO_LATE: Duration = Duration::from_secs(253_402_300_800);
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Signs a request as it stands: method, path, body, and every header but `User-Agent`. Sign last.
-///
-/// It sets `x-amz-date`, `authorization` and, where there is a session token,
-/// `x-amz-security-token`. A request that is signed already gets a new signature instead.
-///
-/// Errors where `Host` is missing, where a header or the credentials hold what cannot stand in a
-/// header, and where `time` is not in the years 1970 to 9999; the request is then not signed.
-/// [Signing AWS API requests](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)
-pub(crate) fn sign(
-    request: &mut Request<Bytes>,
-    credentials: &Credentials,
-    service: &str,
-    region: &str,
-    time: SystemTime,
-) -> Result<(), SignError> {
-    for ours in ["x-amz-date", "x-amz-security-token", "authorization"] {
-        request.headers_mut().remove(ours);
-    }
-    let identity = credentials.as_aws().clone().into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(service)
-        .time(within_four_digits(time)?)
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|_| SignError::Incomplete)?
-        .into();
-    let signable = SignableRequest::new(
-        request.method().as_str(),
-        request.uri().path(),
-        texts(request)?.into_iter(),
-        SignableBody::Bytes(request.body()),
-    )?;
-    let (signature, _) = http_request::sign(signable, &params)?.into_parts();
-
-    // The library's own way to apply these panics where a value cannot stand in a header.
-    for header in signature.into_parts().0 {
-        let name = header.name();
-        let mut value =
-            HeaderValue::from_str(header.value()).map_err(|_| SignError::Header(name.into()))?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(name, value);
-    }
-    Ok(())
+/// Signs the requests to one service in one region.
+pub(crate) struct Signer {
+    service: Box<str>,
+    region: Box<str>,
+    /// The key of the last signature: it is good for a day.
+    key: Mutex<Option<Key>>,
 }
 
-fn within_four_digits(time: SystemTime) -> Result<SystemTime, SignError> {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) if since < TOO_LATE => Ok(time),
-        _ => Err(SignError::Time),
+/// A key made of a secret for a day.
+struct Key {
+    secret: Box<str>,
+    date: Box<str>,
+    bytes: Box<[u8]>,
+}
+
+impl Signer {
+    pub(crate) fn new(service: &str, region: &str) -> Self {
+        Self {
+            service: service.into(),
+            region: region.into(),
+            key: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Signs a request as it stands: method, path, body, and every header but `User-Agent`. Sign
+    /// last.
+    ///
+    /// It sets `x-amz-date`, `authorization` and, where there is a session token,
+    /// `x-amz-security-token`. A request that is signed already gets a new signature instead.
+    ///
+    /// Errors where `Host` is missing, where there is a query or a path that is to be encoded,
+    /// where a header or the credentials hold what cannot stand in a header, and where `time` is
+    /// not in the years 1970 to 9999; the request is then not signed.
+    /// [Signing AWS API requests](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html)
+    pub(crate) fn sign(
+        &self,
+        request: &mut Request<Bytes>,
+        credentials: &Credentials,
+        time: SystemTime,
+    ) -> Result<(), SignError> {
+        let headers = request.headers_mut();
+        headers.remove(header::AUTHORIZATION);
+        headers.remove("x-amz-security-token");
+        let date_time = date_time(time)?;
+        let date = date_time.get(..8).unwrap_or_default();
+        headers.insert("x-amz-date", value("x-amz-date", &date_time)?);
+        let aws = credentials.as_aws();
+        if let Some(token) = aws.session_token() {
+            let name = "x-amz-security-token";
+            headers.insert(name, value(name, token)?);
+        }
+
+        let (request_hash, signed_headers) = canonical(request)?;
+        let scope = [date, "/", &self.region, "/", &self.service, "/aws4_request"].concat();
+        let to_sign = [
+            ALGORITHM,
+            "\n",
+            &date_time,
+            "\n",
+            &scope,
+            "\n",
+            &request_hash,
+        ]
+        .concat();
+        let signature = self.signature(aws.secret_access_key(), date, time, to_sign.as_bytes());
+        let authorization = [
+            ALGORITHM,
+            " Credential=",
+            aws.access_key_id(),
+            "/",
+            &scope,
+            ", SignedHeaders=",
+            &signed_headers,
+            ", Signature=",
+            &signature,
+        ];
+        let authorization = value("authorization", &authorization.concat())?;
+        request
+            .headers_mut()
+            .insert(header::AUTHORIZATION, authorization);
+        Ok(())
+    }
+
+    fn signature(&self, secret: &str, date: &str, time: SystemTime, to_sign: &[u8]) -> String {
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = match &mut *key {
+            Some(key) if *key.date == *date && *key.secret == *secret => key,
+            other => {
+                let bytes = v4::generate_signing_key(secret, time, &self.region, &self.service);
+                other.insert(Key {
+                    secret: secret.into(),
+                    date: date.into(),
+                    bytes: bytes.as_ref().into(),
+                })
+            }
+        };
+        v4::calculate_signature(&key.bytes, to_sign)
     }
 }
 
-/// The headers as text. `Host` is among them: without it the library panics.
-fn texts(request: &Request<Bytes>) -> Result<Vec<(&str, &str)>, SignError> {
+/// Shows nothing of the key.
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("service", &self.service)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `20260131T235958Z`: the year has four digits.
+fn date_time(time: SystemTime) -> Result<String, SignError> {
+    let since = time.duration_since(UNIX_EPOCH);
+    let seconds = since.map_err(|_| SignError::Time)?.as_secs();
+    let time = i64::try_from(seconds).map_err(|_| SignError::Time)?;
+    let time = OffsetDateTime::from_unix_timestamp(time).map_err(|_| SignError::Time)?;
+    let (year, month, day) = time.to_calendar_date();
+    if year > 9999 {
+        return Err(SignError::Time);
+    }
+    let (hour, minute, second) = time.to_hms();
+    let mut text = String::with_capacity(16);
+    let date = u64::from(year.unsigned_abs()) * 10_000 + u64::from(u8::from(month)) * 100;
+    let clock = u32::from(hour) * 10_000 + u32::from(minute) * 100 + u32::from(second);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{:08}T{clock:06}Z", date + u64::from(day));
+    Ok(text)
+}
+
+/// A header that no `Debug` shows.
+fn value(name: &str, text: &str) -> Result<HeaderValue, SignError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| SignError::Header(name.into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The hash of the canonical request, and the names of the headers in it.
+fn canonical(request: &Request<Bytes>) -> Result<(String, String), SignError> {
     if !request.headers().contains_key(header::HOST) {
         return Err(SignError::Host);
     }
-    let headers = request.headers().iter();
-    headers
-        .map(|(name, value)| match value.to_str() {
-            Ok(text) => Ok((name.as_str(), text)),
-            Err(_) => Err(SignError::Header(name.as_str().into())),
-        })
-        .collect()
+    let uri = request.uri();
+    if uri.query().is_some() || !is_plain(uri.path()) {
+        return Err(SignError::Path);
+    }
+    let mut headers = Vec::with_capacity(request.headers().len());
+    for (name, value) in request.headers() {
+        let text = value.to_str();
+        let text = text.map_err(|_| SignError::Header(name.as_str().into()))?;
+        if *name != header::USER_AGENT {
+            headers.push((name.as_str(), text));
+        }
+    }
+    // Several of one name stay in their order.
+    headers.sort_by_key(|(name, _)| *name);
+
+    let mut whole = [request.method().as_str(), "\n", uri.path(), "\n\n"].concat();
+    let mut names = String::new();
+    let mut last = "";
+    for (name, text) in headers {
+        if name == last {
+            // The line goes on.
+            whole.pop();
+            whole.push(',');
+        } else {
+            let before = if last.is_empty() { "" } else { ";" };
+            names.extend([before, name]);
+            whole.extend([name, ":"]);
+            last = name;
+        }
+        let mut between = "";
+        for word in text.split_ascii_whitespace() {
+            whole.extend([between, word]);
+            between = " ";
+        }
+        whole.push('\n');
+    }
+    whole.extend(["\n", &names, "\n", &hash(request.body())]);
+    Ok((hash(whole.as_bytes()), names))
+}
+
+/// Whether a path is its own canonical form.
+fn is_plain(path: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().all(is_unreserved) && !path.contains("//") && !path.contains("/.")
+}
+
+/// SHA-256, in lower-case hexadecimal.
+fn hash(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 /// Why a request cannot be signed.
@@ -87,12 +227,10 @@ pub(crate) enum SignError {
     Time,
     #[error("the request cannot be signed: it has no Host header")]
     Host,
+    #[error("the request cannot be signed: it has a query, or a path that is to be encoded")]
+    Path,
     #[error("the request cannot be signed: not ASCII text in the header {0}")]
     Header(Box<str>),
-    #[error("the request cannot be signed: a parameter is missing")]
-    Incomplete,
-    #[error("the request cannot be signed")]
-    Signer(#[from] SigningError),
 }
 
 #[cfg(test)]
@@ -101,6 +239,8 @@ mod published_tests;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -133,20 +273,17 @@ mod tests {
         Credentials::new("AKIDEXAMPLE", secret).unwrap()
     }
 
+    fn signer() -> Signer {
+        Signer::new("dynamodb", "eu-central-1")
+    }
+
     /// 2026-01-31T23:59:58Z and a part of a second, which does not count.
     fn time() -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(1_769_903_998_999)
     }
 
     fn signed(mut request: Request<Bytes>, credentials: &Credentials) -> Request<Bytes> {
-        sign(
-            &mut request,
-            credentials,
-            "dynamodb",
-            "eu-central-1",
-            time(),
-        )
-        .unwrap();
+        signer().sign(&mut request, credentials, time()).unwrap();
         request
     }
 
@@ -199,6 +336,31 @@ mod tests {
         assert_eq!(again.headers().len(), 6);
     }
 
+    /// The key of a signer is that of its last day and secret, and of no other.
+    #[test]
+    fn a_signer_signs_as_a_new_one_would() {
+        let (used, day) = (signer(), Duration::from_secs(24 * 3600));
+        let other = SECRET.replace("bPxR", "bPxS");
+        let cases = [
+            (SECRET, time()),
+            (SECRET, time()),
+            (&*other, time()),
+            (&*other, time() + day),
+            (SECRET, time() + day),
+            (SECRET, time() - day),
+            (SECRET, time()),
+        ];
+        for (secret, time) in cases {
+            let signed = |signer: &Signer| {
+                let mut request = request(AWS);
+                signer.sign(&mut request, &key(secret), time).unwrap();
+                request.headers()["authorization"].clone()
+            };
+            assert_eq!(signed(&used), signed(&signer()));
+        }
+        assert!(!format!("{used:?}").contains(SECRET));
+    }
+
     #[test]
     fn signed_headers_are_not_shown() {
         let credentials = key(SECRET).session_token("t0ken").unwrap();
@@ -212,19 +374,14 @@ mod tests {
     #[test]
     fn what_cannot_be_signed_is_an_error() {
         let sign_at = |mut request: Request<Bytes>, time| {
-            let outcome = sign(&mut request, &key(SECRET), "dynamodb", "eu-central-1", time);
+            let outcome = signer().sign(&mut request, &key(SECRET), time);
             assert!(!request.headers().contains_key("authorization"));
             outcome.unwrap_err().to_string()
         };
         let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-        sign(
-            &mut request(AWS),
-            &key(SECRET),
-            "dynamodb",
-            "eu-central-1",
-            last,
-        )
-        .unwrap();
+        signer()
+            .sign(&mut request(AWS), &key(SECRET), last)
+            .unwrap();
         for time in [
             last + Duration::from_secs(1),
             UNIX_EPOCH - Duration::from_secs(1),
@@ -236,6 +393,14 @@ mod tests {
         without_host.headers_mut().remove("host");
         let error = sign_at(without_host, time());
         assert!(error.contains("no Host header"), "{error}");
+
+        for path in ["/?a=b", "/a//b", "/a/../b", "/%41", "/a b", "/ключ"] {
+            let mut other = request(AWS);
+            let Ok(uri) = path.parse() else { continue };
+            *other.uri_mut() = uri;
+            let error = sign_at(other, time());
+            assert!(error.contains("path"), "{path}: {error}");
+        }
 
         let mut opaque = request(AWS);
         let value = HeaderValue::from_bytes(b"\xff").unwrap();
