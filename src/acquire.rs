@@ -40,7 +40,7 @@ pub(crate) async fn acquire(
         return Err(Error::no_runtime());
     }
     let now = client.runtime.now();
-    let until = now.mono.plus(terms.timeout);
+    let until = now.mono.plus(terms.patience(now)?);
     let queue = terms.queue();
     let turn = match patience {
         // What was handed on is held already: whoever waits for it here waits behind it.
@@ -116,7 +116,7 @@ impl Acquisition {
         }
         terms.polling = Some(read_lock);
         let now = client.runtime.now();
-        let until = now.mono.plus(terms.timeout);
+        let until = now.mono.plus(terms.patience_to_look(now)?);
         let machine = Acquire::reading(new_version(client)?, now);
         Self::new(client, Arc::new(terms), machine, until)
     }
@@ -168,7 +168,7 @@ impl Acquisition {
                 .sleep_until(self.machine.next_at().min(self.until))
                 .await;
         }
-        if runtime.now().mono >= self.until {
+        if self.is_late(runtime.now()) {
             return Err(self.out_of_time());
         }
         let skew = self.terms.max_clock_skew;
@@ -177,7 +177,7 @@ impl Acquisition {
             Err(failure) => return Ok(self.told(runtime.now(), Told::NotAttempted(failure))),
         };
         let sent = runtime.now();
-        if sent.mono >= self.until {
+        if self.is_late(sent) {
             return Err(self.out_of_time());
         }
         let (base, doubtful) = {
@@ -185,7 +185,7 @@ impl Acquisition {
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
         };
         let (client, terms) = (&self.client, &self.terms);
-        let timeout = client.attempt_timeout.min(terms.lease);
+        let timeout = client.attempt_timeout.min(terms.lease_from(sent));
         self.in_flight = Some(match self.machine.read(terms, sent) {
             Some(read) => client.send_prepared(read, &credentials, sent, timeout, skew),
             None => {
@@ -232,11 +232,14 @@ impl Acquisition {
         let mut failures = 0;
         loop {
             let now = runtime.now();
-            if acquired.lease.remaining(now) > self.terms.lease / 2 {
+            if acquired.lease.remaining(now) > acquired.lease.length() / 2 {
                 return Ok(Some(acquired));
             }
-            if now.mono >= self.until {
+            if self.is_late(now) {
                 return Err(self.out_of_time());
+            }
+            if !acquired.lease.can_last_longer() {
+                return Ok(Some(acquired));
             }
             let lease = std::sync::Mutex::new(acquired.lease);
             let (client, terms) = (&self.client, &self.terms);
@@ -271,6 +274,16 @@ impl Acquisition {
             acquired,
             turn: self.turn.take(),
         }
+    }
+
+    /// Whether nothing more is to be begun. The wall clock alone goes on where a program stood
+    /// still.
+    fn is_late(&self, now: Moment) -> bool {
+        let is_too_near = match self.turn {
+            Some(_) => self.terms.is_late(now),
+            None => self.terms.limit.left(now).is_zero(),
+        };
+        is_too_near || now.mono >= self.until
     }
 
     fn out_of_time(&self) -> Error {
@@ -315,7 +328,8 @@ impl CleanUp {
     async fn run(mut self) {
         let runtime = self.client.runtime.clone();
         // Whatever was acquired is over by then.
-        let ends = runtime.now().mono.plus(self.terms.lease);
+        let now = runtime.now();
+        let ends = now.mono.plus(self.terms.lease_from(now));
         if let Some(turn) = &self.turn {
             turn.lasts_until(ends);
         }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::acquire::{Patience, give_back, new_version};
 use crate::client::{Answer, Shared};
@@ -30,8 +31,12 @@ pub(crate) async fn acquire_all(
         return Err(Error::no_runtime());
     }
     let now = client.runtime.now();
-    let timeouts = terms.iter().map(|terms| terms.timeout);
-    let until = now.mono.plus(timeouts.min().unwrap_or_default());
+    let mut longest = Duration::MAX;
+    for (at, terms) in terms.iter().enumerate() {
+        let of_entry = |error: Error| error.of_entry(at, &terms.table);
+        longest = longest.min(terms.patience(now).map_err(of_entry)?);
+    }
+    let until = now.mono.plus(longest);
     let Some(turns) = turns(client, &terms, patience, until).await? else {
         return Ok(None);
     };
@@ -142,7 +147,7 @@ impl Acquisition {
         let is_doubtful = |skew| client.trust().is_doubtful(sent, skew);
         let limit = client
             .attempt_timeout
-            .min(self.machine.shortest_lease() / 2);
+            .min(self.machine.shortest_lease(sent) / 2);
         let skew = self.skew();
         let Some(operation) = self.machine.attempt(sent, base, &is_doubtful) else {
             return Err(Error::request("there is no try"));
@@ -273,13 +278,14 @@ impl Acquisition {
     }
 
     fn check_time(&self) -> Result<(), Error> {
-        match self.client.runtime.now().mono >= self.until {
+        let now = self.client.runtime.now();
+        match now.mono >= self.until || self.machine.is_late(now) {
             true => Err(self.machine.out_of_time()),
             false => Ok(()),
         }
     }
 
-    fn skew(&self) -> std::time::Duration {
+    fn skew(&self) -> Duration {
         let skews = self.machine.terms().iter().map(|it| it.max_clock_skew);
         skews.min().unwrap_or_default()
     }
@@ -347,10 +353,12 @@ struct CleanUp {
 
 impl CleanUp {
     async fn run(mut self) {
-        let now = self.client.runtime.now().mono;
+        let now = self.client.runtime.now();
         // Whatever was acquired is over by then.
         let locks = self.given_up.locks();
-        let ends: Vec<_> = locks.map(|(terms, _)| now.plus(terms.lease)).collect();
+        let ends: Vec<_> = locks
+            .map(|(terms, _)| now.mono.plus(terms.lease_from(now)))
+            .collect();
         for (turn, ends) in self.turns.iter().zip(&ends) {
             if let Some(turn) = turn {
                 turn.lasts_until(*ends);

@@ -46,6 +46,14 @@ impl Wall {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
     }
 
+    /// The instant as the wall clock has it.
+    pub(crate) fn of(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => Self(nanos(since)),
+            Err(before) => Self(-nanos(before.duration())),
+        }
+    }
+
     /// The same instant as the standard library has it.
     pub(crate) fn system_time(self) -> SystemTime {
         let distance = Duration::from_nanos(self.0.unsigned_abs());
@@ -83,10 +91,7 @@ impl SystemClock {
 
     pub(crate) fn read(&self) -> Moment {
         let mono = Monotonic(unsigned_nanos(self.origin.elapsed()));
-        let wall = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => Wall(nanos(since)),
-            Err(before) => Wall(-nanos(before.duration())),
-        };
+        let wall = Wall::of(SystemTime::now());
         Moment { mono, wall }
     }
 

@@ -1,6 +1,7 @@
 //! The one error of the crate: opaque, asked by predicates.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::credentials::CredentialsError;
 use crate::protocol::{BadAttribute, Holder, Lost};
@@ -48,6 +49,11 @@ enum Kind {
         failure: Option<Failure>,
     },
     OutOfTime,
+    /// The deadline was too near when acquiring began.
+    Deadline {
+        left: Duration,
+        needed: Duration,
+    },
     Cancelled,
     Credentials(CredentialsError),
     Random(RandomUnavailable),
@@ -159,6 +165,24 @@ impl Error {
                     ..
                 }
         )
+    }
+
+    /// The lock's [deadline](crate::Lock::deadline) was too near to begin with, and nothing was
+    /// sent. The text says how much time is left, and how much is needed.
+    ///
+    /// Where the time runs out later, while the lock is waited for, the error
+    /// [is a timeout](Self::is_timeout).
+    ///
+    /// ```no_run
+    /// # async fn run(lock: dynolock::Lock) -> Result<(), dynolock::Error> {
+    /// match lock.acquire().await {
+    ///     Err(error) if error.is_deadline() => println!("left for the next invocation: {error}"),
+    ///     lease => lease?.release().await?,
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn is_deadline(&self) -> bool {
+        matches!(*self.0, Kind::Deadline { .. })
     }
 
     /// The lease is lost; [`lost`](Self::lost) says why.
@@ -393,6 +417,11 @@ impl Error {
         })
     }
 
+    /// The deadline is `left` away, and `needed` is more.
+    pub(crate) fn deadline(left: Duration, needed: Duration) -> Self {
+        Self::of(Kind::Deadline { left, needed })
+    }
+
     pub(crate) fn release_unconfirmed(failure: Failure) -> Self {
         Self::of(Kind::ReleaseUnconfirmed(failure))
     }
@@ -513,6 +542,14 @@ impl fmt::Display for Error {
                 }
             }
             Kind::OutOfTime => f.write_str("the lock could not be acquired in time"),
+            Kind::Deadline { left, needed } => match (left.is_zero(), needed.is_zero()) {
+                (false, _) => write!(
+                    f,
+                    "too little time is left before the deadline: {left:?}, of {needed:?} that are needed"
+                ),
+                (true, false) => write!(f, "the deadline has passed, and {needed:?} are needed"),
+                (true, true) => f.write_str("the deadline has passed"),
+            },
             Kind::Cancelled => f.write_str("cancelled"),
             Kind::Credentials(error) => write!(f, "{error}"),
             Kind::Random(error) => write!(f, "{error}"),

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::acquire::{Patience, acquire};
 use crate::client::Client;
@@ -58,6 +58,46 @@ impl Lock {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
+        self
+    }
+
+    /// The instant of the wall clock by which everything ends: the wait, every lease, and what runs
+    /// in the background. Default none. In Lambda it is `context.deadline()`; see
+    /// [`lambda`](crate::lambda).
+    ///
+    /// - **Too late**: where less is left than the length of the lease, at most 1 s, it is refused
+    ///   at once ([`is_deadline`](Error::is_deadline)), before anything is sent.
+    /// - **The wait** ends by as much before the deadline, so that the work and the release have
+    ///   time, or at the [timeout](Self::timeout), where that is earlier; with the errors of the
+    ///   timeout in either case.
+    /// - **Leases** end at the deadline at the latest, whatever renews or [extends](Lease::extend)
+    ///   them. So whoever is killed at the deadline leaves no lock behind it. A lease that ends
+    ///   there is not renewed any more, and is [lost](crate::Lost::Expired) then if it is still
+    ///   held.
+    /// - **Releases and clean-up** in the background end by it; [`drain`](crate::Client::drain)
+    ///   returns. What could not be released until then ends with its lease.
+    ///
+    /// It is an instant and no duration: make the lock anew, or its deadline, for each piece of work.
+    /// [`holder`](Self::holder), [`wait_free`](Self::wait_free) and
+    /// [`break_held`](Self::break_held) end by it too, and have until the deadline itself. A
+    /// [resumed](Self::resume) lease is believed until the deadline at the latest; in the item, its
+    /// expiry is never before what the former holder wrote.
+    ///
+    /// ```no_run
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// # async fn run(client: dynolock::Client) -> Result<(), dynolock::Error> {
+    /// let lock = client
+    ///     .lock("jobs", ("id", "job-42"))
+    ///     .lease(Duration::from_secs(10))
+    ///     .deadline(SystemTime::now() + Duration::from_secs(25));
+    /// let lease = lock.acquire().await?;
+    /// lease.release().await
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn deadline(mut self, deadline: SystemTime) -> Self {
+        self.options.deadline = Some(deadline);
         self
     }
 
@@ -204,8 +244,9 @@ impl Lock {
     ///
     /// Errors: [`is_held`](Error::is_held) where another held it to the end,
     /// [`is_unavailable`](Error::is_unavailable) and [`is_throttled`](Error::is_throttled) where
-    /// DynamoDB did not serve us in time; at once where an option is invalid, or where trying
-    /// again is of no use (no such table, no permission, a lock that cannot be read).
+    /// DynamoDB did not serve us in time; at once where an option is invalid, where the
+    /// [deadline](Self::deadline) is [too near](Error::is_deadline), or where trying again is of no
+    /// use (no such table, no permission, a lock that cannot be read).
     ///
     /// Dropping the future gives back in the background what may have been acquired.
     ///

@@ -130,7 +130,7 @@ async fn break_held(client: &Arc<Shared>, terms: Terms, holder: &Holder) -> Resu
         return Ok(false);
     }
     let now = runtime.now();
-    let until = now.mono.plus(terms.timeout);
+    let until = now.mono.plus(terms.patience_to_look(now)?);
     let unix_millis = (client.trust().expiry_base(now).0 / 1_000_000).max(0);
     let mut forced = ForcedRelease::of(holder, unix_millis);
     let mut jitter = client.jitter()?;

@@ -1,7 +1,8 @@
 //! What a user may choose about a lock, and the checked form that the rest works with.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::clock::{Moment, Wall};
 use crate::error::{Error, OptionName};
 use crate::key::{Key, attribute_name};
 use crate::wire::{Item, Prepared};
@@ -22,6 +23,8 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 3600);
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 const LONGEST_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
+/// Kept before a deadline for the request, the work and the release, unless the lease is shorter.
+const LONGEST_RESERVE: Duration = Duration::from_secs(1);
 
 /// The names of the five attributes that hold the lock in its item.
 ///
@@ -76,6 +79,23 @@ impl AttributeNames {
     }
 }
 
+/// The instant of the wall clock by which everything is over, where there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Wall>);
+
+impl Limit {
+    /// How long it is until then; for ever where there is none.
+    pub(crate) fn left(self, now: Moment) -> Duration {
+        self.0.map_or(Duration::MAX, |limit| limit.since(now.wall))
+    }
+
+    /// How long a lease lasts that counts from `sent`. A lease of nothing cannot be written.
+    pub(crate) fn cut(self, lease: Duration, sent: Moment) -> Duration {
+        let least = Duration::from_nanos(1);
+        lease.min(self.left(sent).max(least))
+    }
+}
+
 /// A lock's options as they were given.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -83,6 +103,7 @@ pub(crate) struct Options {
     pub(crate) key: Key,
     pub(crate) names: AttributeNames,
     pub(crate) timeout: Duration,
+    pub(crate) deadline: Option<SystemTime>,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) automatic: bool,
@@ -103,6 +124,7 @@ pub(crate) struct Terms {
     pub(crate) partition_name: String,
     pub(crate) names: AttributeNames,
     pub(crate) timeout: Duration,
+    pub(crate) limit: Limit,
     pub(crate) lease: Duration,
     /// Shorter than the lease.
     pub(crate) heartbeat: Duration,
@@ -121,6 +143,39 @@ impl Terms {
     pub(crate) fn queue(&self) -> String {
         format!("{}\n{}\n{:?}", self.table, self.names.version, self.key)
     }
+
+    /// How long a lease lasts that counts from `sent`.
+    pub(crate) fn lease_from(&self, sent: Moment) -> Duration {
+        self.limit.cut(self.lease, sent)
+    }
+
+    /// What acquiring leaves of the time before the deadline.
+    fn reserve(&self) -> Duration {
+        self.lease.min(LONGEST_RESERVE)
+    }
+
+    /// Whether the deadline is too near for acquiring.
+    pub(crate) fn is_late(&self, now: Moment) -> bool {
+        self.limit.left(now) < self.reserve()
+    }
+
+    /// How long acquiring may take from now on. Errors where the deadline leaves no time at all.
+    pub(crate) fn patience(&self, now: Moment) -> Result<Duration, Error> {
+        self.patience_with(self.reserve(), now)
+    }
+
+    /// The same for a request that leaves nothing behind.
+    pub(crate) fn patience_to_look(&self, now: Moment) -> Result<Duration, Error> {
+        self.patience_with(Duration::ZERO, now)
+    }
+
+    fn patience_with(&self, reserve: Duration, now: Moment) -> Result<Duration, Error> {
+        let left = self.limit.left(now);
+        match left.checked_sub(reserve) {
+            Some(rest) if !left.is_zero() => Ok(self.timeout.min(rest)),
+            _ => Err(Error::deadline(left, reserve)),
+        }
+    }
 }
 
 impl Options {
@@ -130,6 +185,7 @@ impl Options {
             key,
             names: AttributeNames::default(),
             timeout: DEFAULT_TIMEOUT,
+            deadline: None,
             lease: DEFAULT_LEASE,
             heartbeat: None,
             automatic: true,
@@ -158,6 +214,7 @@ impl Options {
                 SHORTEST_PERIOD,
                 Duration::MAX,
             )?,
+            limit: Limit(self.deadline.map(Wall::of)),
             lease,
             heartbeat: heartbeat(self.heartbeat, lease)?,
             automatic: self.automatic,
@@ -430,6 +487,81 @@ mod tests {
                 "{error} has no {expected:?}"
             );
         }
+    }
+
+    #[test]
+    fn acquiring_leaves_a_second_before_the_deadline_or_the_length_of_the_lease() {
+        let ms = Duration::from_millis;
+        let now = Moment {
+            wall: Wall(1_000_000_000_000_000_000),
+            ..Moment::default()
+        };
+        // Lease, timeout, what is left; how long acquiring, and looking, may take.
+        let cases = [
+            (500, 1000, 2000, Some(1000), Some(1000)),
+            (500, 1000, 1200, Some(700), Some(1000)),
+            (500, 1000, 501, Some(1), Some(501)),
+            (500, 1000, 500, Some(0), Some(500)),
+            (500, 1000, 499, None, Some(499)),
+            (10_000, 9000, 4000, Some(3000), Some(4000)),
+            (10_000, 9000, 999, None, Some(999)),
+            (10_000, 9000, 0, None, None),
+        ];
+        for (lease, timeout, left, acquires, looks) in cases {
+            let mut options = options();
+            (options.lease, options.timeout) = (ms(lease), ms(timeout));
+            options.deadline = Some(now.wall.plus(ms(left)).system_time());
+            let terms = options.parse().unwrap();
+            let case = format!("a lease of {lease}, {left} left");
+            assert_eq!(terms.patience(now).ok(), acquires.map(ms), "{case}");
+            assert_eq!(terms.patience_to_look(now).ok(), looks.map(ms), "{case}");
+            assert_eq!(terms.is_late(now), acquires.is_none(), "{case}");
+            let longest = ms(lease).min(ms(left)).max(Duration::from_nanos(1));
+            assert_eq!(terms.lease_from(now), longest, "{case}");
+        }
+    }
+
+    #[test]
+    fn too_near_a_deadline_says_how_near_it_is() {
+        let ms = Duration::from_millis;
+        let now = Moment {
+            wall: Wall(1_000_000_000_000_000_000),
+            ..Moment::default()
+        };
+        let at = |wall: Wall| {
+            let mut options = options();
+            options.deadline = Some(wall.system_time());
+            options.parse().unwrap()
+        };
+        let near = at(now.wall.plus(ms(120))).patience(now).unwrap_err();
+        let past = at(now.wall.minus(ms(1)));
+        let (past, looked) = (past.patience(now), past.patience_to_look(now));
+        let ancient = at(Wall(-1)).patience(now).unwrap_err();
+        let texts = [
+            (
+                near,
+                "too little time is left before the deadline: 120ms, of 500ms that are needed",
+            ),
+            (
+                past.unwrap_err(),
+                "the deadline has passed, and 500ms are needed",
+            ),
+            (looked.unwrap_err(), "the deadline has passed"),
+            (ancient, "the deadline has passed, and 500ms are needed"),
+        ];
+        for (error, text) in texts {
+            assert_eq!(error.to_string(), text);
+            assert!(error.is_deadline() && !error.is_timeout() && !error.is_held());
+        }
+    }
+
+    #[test]
+    fn without_a_deadline_the_timeout_counts_alone() {
+        let terms = options().parse().unwrap();
+        let now = Moment::default();
+        assert_eq!(terms.patience(now).unwrap(), DEFAULT_TIMEOUT);
+        assert_eq!(terms.lease_from(now), DEFAULT_LEASE);
+        assert!(!terms.is_late(now));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Core {
                 Standing::Lost(lost) => return Some(lost),
                 Standing::GivenBack => return None,
             }
-            let (remaining, lease) = (self.remaining(now), self.state().duration());
+            let (remaining, lease) = (self.remaining(now), self.state().length());
             let look = (lease / LOOKS_PER_LEASE).max(Duration::from_millis(1));
             let wake_at = now.mono.plus(remaining.min(look));
             race(changed, runtime.sleep_until(wake_at)).await;
@@ -232,6 +232,13 @@ impl Core {
             let renewed_by = self.state().sent_at().plus(self.terms.heartbeat);
             if failures == 0 && renewed_by > self.client.runtime.now().mono {
                 due = renewed_by;
+                continue;
+            }
+            // Looked at again later: it may be made shorter.
+            if !self.state().can_last_longer() {
+                let now = self.client.runtime.now().mono;
+                due = now.plus(self.terms.heartbeat);
+                failures = 0;
                 continue;
             }
             let renewed = {
@@ -362,14 +369,18 @@ impl Core {
 
     async fn release_once(&self) -> Released {
         // A lease that is over is given back all the same, in the time of one attempt.
-        let now = self.client.runtime.now().mono;
-        let until = self.ends().max(now.plus(self.attempt_timeout()));
+        let now = self.client.runtime.now();
+        let until = self.ends().max(now.mono.plus(self.attempt_timeout(now)));
         let credentials = match self.client.credentials(until).await {
             Ok(credentials) => credentials,
             Err(failure) => return Released::Failed(failure),
         };
         let sent = self.client.runtime.now();
-        let (skew, timeout) = (self.terms.max_clock_skew, self.attempt_timeout());
+        if self.terms.limit.left(sent).is_zero() {
+            let late = "nothing is sent after the deadline";
+            return Released::Failed(Failure::of(FailureKind::Unavailable, late));
+        }
+        let (skew, timeout) = (self.terms.max_clock_skew, self.attempt_timeout(sent));
         let answer = {
             let mut state = self.state();
             let write = state.release(&self.terms, sent);
@@ -379,8 +390,9 @@ impl Core {
         self.state().released(&self.terms.names, outcome)
     }
 
-    pub(super) fn attempt_timeout(&self) -> Duration {
-        self.client.attempt_timeout.min(self.state().duration() / 3)
+    /// How long to wait for the answer to what is sent now.
+    pub(super) fn attempt_timeout(&self, now: Moment) -> Duration {
+        attempt_timeout(&self.client, &self.terms, &self.state(), now)
     }
 }
 
@@ -411,6 +423,18 @@ impl Life for Core {
     }
 }
 
+/// A third of the lease at most, so that another attempt has time, and no longer than to the
+/// deadline.
+fn attempt_timeout(
+    client: &Shared,
+    terms: &Terms,
+    state: &protocol::Lease,
+    now: Moment,
+) -> Duration {
+    let left = terms.limit.left(now);
+    client.attempt_timeout.min(state.length() / 3).min(left)
+}
+
 /// One renewal and its answer; none is begun from `until` on. The caller sees to it that nothing else is being written.
 ///
 /// Dropping the future leaves the outcome open, as the state knows.
@@ -434,7 +458,7 @@ pub(crate) async fn renew_once(
     let base = client.trust().expiry_base(sent);
     let answer = {
         let mut state = lock();
-        let timeout = client.attempt_timeout.min(state.duration() / 3);
+        let timeout = attempt_timeout(client, terms, &state, sent);
         let write = state.renewal(terms, sent, base, duration);
         client.send(&write, &credentials, sent, timeout, terms.max_clock_skew)
     };

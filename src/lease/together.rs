@@ -232,7 +232,7 @@ impl<'t, 'l> Together<'t, 'l> {
         }
         let base = client.trust().expiry_base(sent);
         let cores = || self.members.iter().map(|member| member.core);
-        let timeout = cores().map(|core| core.attempt_timeout()).min();
+        let timeout = cores().map(|core| core.attempt_timeout(sent)).min();
         let skew = cores().map(|core| core.terms.max_clock_skew).min();
         let operation = operation.get_or_insert_with(|| self.compose(sent, base));
         let answer = client.send(
@@ -353,7 +353,7 @@ impl<'t, 'l> Together<'t, 'l> {
         let now = self.client.runtime.now();
         self.members.iter().any(|member| {
             let state = member.core.state();
-            state.remaining(now) < state.duration() / 3
+            state.remaining(now) < state.length() / 3
         })
     }
 

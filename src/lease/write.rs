@@ -216,7 +216,7 @@ impl Core {
         let credentials = client.credentials(self.ends()).await?;
         let sent = client.runtime.now();
         let base = client.trust().expiry_base(sent);
-        let (skew, timeout) = (self.terms.max_clock_skew, self.attempt_timeout());
+        let (skew, timeout) = (self.terms.max_clock_skew, self.attempt_timeout(sent));
         let answer = {
             let mut state = self.state();
             if state.remaining(sent).is_zero() {

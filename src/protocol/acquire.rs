@@ -59,7 +59,13 @@ pub(crate) trait HandedOn: fmt::Debug + Send {
     /// The largest `expires` that may stand.
     fn latest(&self) -> i64;
 
-    fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t>;
+    fn resume<'t>(
+        &self,
+        terms: &'t Terms,
+        version: &str,
+        expires: i64,
+        lease: Duration,
+    ) -> Write<'t>;
 
     /// What a refusal says about its loss.
     fn lost(&self, item: Option<&Item>, names: &AttributeNames) -> Lost;
@@ -70,8 +76,14 @@ impl HandedOn for LeaseToken {
         self.expires().iter().copied().max().unwrap_or(0)
     }
 
-    fn resume<'t>(&self, terms: &'t Terms, version: &str, expires: i64) -> Write<'t> {
-        writes::resume(terms, self, version, expires)
+    fn resume<'t>(
+        &self,
+        terms: &'t Terms,
+        version: &str,
+        expires: i64,
+        lease: Duration,
+    ) -> Write<'t> {
+        writes::resume(terms, self, version, expires, lease)
     }
 
     fn lost(&self, item: Option<&Item>, names: &AttributeNames) -> Lost {
@@ -219,10 +231,8 @@ impl Acquire {
         expiry_base: Wall,
         doubtful: bool,
     ) -> Write<'t> {
-        self.latest = expiry_base
-            .plus(terms.lease)
-            .0
-            .max(self.latest.saturating_add(1));
+        let lease = terms.lease_from(now);
+        self.latest = expiry_base.plus(lease).0.max(self.latest.saturating_add(1));
         self.sent_at = now.mono;
         self.attempts.truncate(MOST_ATTEMPTS - 1);
         self.attempts.push_front(Attempt {
@@ -232,13 +242,14 @@ impl Acquire {
         self.unsettled_before = self.unsettled;
         self.unsettled = true;
         if let Some(token) = &self.handed_on {
-            return token.resume(terms, &self.version, self.latest);
+            return token.resume(terms, &self.version, self.latest, lease);
         }
         writes::acquire(
             terms,
             &AcquireWrite {
                 version: &self.version,
                 expires: self.latest,
+                lease,
                 unix_millis: (expiry_base.0 / 1_000_000).max(0),
                 dead_before: (!doubtful).then(|| now.wall.minus(terms.max_clock_skew).0),
                 seen_dead: self.watch.dead_pair(now),
@@ -339,7 +350,7 @@ impl Acquire {
         };
         let item = without_lock(item, &terms.names);
         let deletable = item.iter().all(|(name, _)| terms.key.contains(name));
-        let standing = Written::at(attempt.sent, attempt.expires, terms.lease);
+        let standing = Written::within(terms.limit, attempt.sent, attempt.expires, terms.lease);
         Verdict::Acquired(Box::new(Acquired {
             lease: Lease::new(
                 self.version.clone(),
@@ -347,7 +358,8 @@ impl Acquire {
                 standing,
                 self.latest,
                 deletable,
-            ),
+            )
+            .within(terms.limit),
             item,
             recovered,
         }))

@@ -16,6 +16,7 @@ use crate::wire::{Failure, FailureKind, Item, Outcome, Reasons, Transaction};
 use super::acquire::Acquired;
 use super::attributes::{BadAttribute, LockState, readable};
 use super::backoff::Jitter;
+use super::deadline::Deadline;
 use super::one_try::{GivenUp, Try};
 use super::retry::{RetryBudget, RetryPolicy};
 use super::transaction::failure_of;
@@ -120,10 +121,15 @@ impl AcquireAll {
         self.current.as_ref().is_some_and(Try::is_unsettled)
     }
 
-    /// The shortest of the leases.
-    pub(crate) fn shortest_lease(&self) -> Duration {
-        let leases = self.terms.iter().map(|terms| terms.lease);
+    /// The shortest of the leases, where they count from `sent`.
+    pub(crate) fn shortest_lease(&self, sent: Moment) -> Duration {
+        let leases = self.terms.iter().map(|terms| terms.lease_from(sent));
         leases.min().unwrap_or_default()
+    }
+
+    /// Whether a deadline is too near for acquiring.
+    pub(crate) fn is_late(&self, now: Moment) -> bool {
+        self.terms.iter().any(|terms| terms.is_late(now))
     }
 
     /// Whether a lease of this try is half over: it would hardly be begun when it is handed out.
@@ -133,9 +139,8 @@ impl AcquireAll {
 
     /// How long it is until then.
     pub(crate) fn half_left(&self, now: Moment) -> Duration {
-        let half = self.shortest_lease() / 2;
-        let current = self.current.as_ref();
-        current.map_or(half, |it| it.left_of(half, now))
+        let sent = self.current.as_ref().and_then(Try::sent_at).unwrap_or(now);
+        Deadline::after(sent, self.shortest_lease(sent) / 2).remaining(now)
     }
 
     /// An attempt, to be sent right away. It may have been applied from here on.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::{Monotonic, Wall, nanos};
-use crate::options::Options;
+use crate::options::{Limit, Options};
 use crate::protocol::Backoff;
 use crate::wire::{AttributeValue, Number, Operation, Reason};
 
@@ -474,4 +474,52 @@ fn reasons_that_fit_no_lock_do_no_harm() {
         assert!(matches!(verdict, AllVerdict::Again), "{verdict:?}");
         assert!(waiter.next_ms() >= 1);
     }
+}
+
+#[test]
+fn each_lease_of_a_set_ends_at_its_own_limit() {
+    let limited = |limits: [Option<u64>; 2]| {
+        let mut all = terms();
+        for (terms, limit) in all.iter_mut().zip(limits) {
+            Arc::get_mut(terms).unwrap().limit = Limit(limit.map(|limit| at(limit).wall));
+        }
+        all
+    };
+    // Limits; when the leases end that count from 100 ms; half of the shortest of them.
+    let cases = [
+        ([None, None], [600, 1100], 250),
+        ([Some(2000), Some(800)], [600, 800], 250),
+        ([Some(400), Some(5000)], [400, 1100], 150),
+        ([Some(150), Some(150)], [150, 150], 25),
+    ];
+    for (limits, ends, half) in cases {
+        let mut waiter = Waiter::new();
+        waiter.machine = AcquireAll::new(limited(limits), at(0));
+        let body = waiter.attempt(at(100));
+        for end in ends {
+            let written = format!(r#"{{"N":"{}"}}"#, at(end).wall.0);
+            assert!(body.contains(&written), "{limits:?}: {body}");
+            let stated = format!(r#"{{"N":"{}"}}"#, (end - 100) * MS);
+            assert!(body.contains(&stated), "{limits:?}: {body}");
+        }
+        assert_eq!(waiter.machine.half_left(at(100)), ms(half), "{limits:?}");
+        assert!(waiter.machine.is_half_over(at(100 + half)), "{limits:?}");
+        for (nth, (name, end)) in ["a1", "b1"].into_iter().zip(ends).enumerate() {
+            let item = lock(name, at(end), ms(end - 100));
+            let confirmed = waiter.machine.confirmed(nth, item, false).unwrap();
+            let lease = confirmed.expect("as it was written").lease;
+            assert_eq!(lease.deadline().wall, at(end).wall, "{limits:?}");
+        }
+    }
+}
+
+#[test]
+fn a_set_is_late_where_one_of_its_limits_is_near() {
+    let mut all = terms();
+    // The reserves are the leases: 500 ms, and 1 s at the most.
+    Arc::get_mut(&mut all[0]).unwrap().limit = Limit(Some(at(10_000).wall));
+    Arc::get_mut(&mut all[1]).unwrap().limit = Limit(Some(at(2000).wall));
+    let machine = AcquireAll::new(all, at(0));
+    assert!(!machine.is_late(at(1000)));
+    assert!(machine.is_late(at(1001)));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::nanos;
-use crate::options::Options;
+use crate::options::{Limit, Options};
 use crate::protocol::Backoff;
 use crate::wire::{AttributeValue, Number, Operation};
 
@@ -421,5 +421,42 @@ fn what_another_has_cannot_be_resumed() {
             "{verdict:?}"
         );
         assert!(!waiter.machine.is_unsettled());
+    }
+}
+
+#[test]
+fn a_lease_ends_at_the_limit_whichever_attempt_acquired_it() {
+    let mut waiter = Waiter::new(Duration::ZERO);
+    waiter.terms.limit = Limit(Some(at(1000).wall));
+    // When it is sent; `expires` and the length as written.
+    let attempts = [(0, 500, 500), (600, 1000, 400), (700, 1000, 300)];
+    let mut sent = Vec::new();
+    for (now, sets, states) in attempts {
+        let body = waiter.attempt(at(now));
+        let sets = match sent.last() {
+            // No two attempts write the same.
+            Some(last) if *last >= expires(sets) => last + 1,
+            _ => expires(sets),
+        };
+        assert!(body.contains(&format!(r#"{{"N":"{sets}"}}"#)), "{body}");
+        assert!(
+            body.contains(&format!(r#"{{"N":"{states}000000"}}"#)),
+            "{body}"
+        );
+        sent.push(sets);
+        let answered = waiter.answered(at(now + 10), unknown());
+        assert!(matches!(answered, Verdict::Again), "{answered:?}");
+    }
+    for (nth, expected_end, can_last_longer) in [(0, 500, true), (1, 1000, false), (2, 1000, false)]
+    {
+        let item = lock("mine", sent[nth], LEASE, Some(1));
+        let verdict = waiter.answered(at(720), refused(item));
+        let Verdict::Acquired(acquired) = verdict else {
+            panic!("attempt {nth}: {verdict:?}");
+        };
+        let lease = acquired.lease;
+        assert_eq!(lease.deadline().wall.0, expires(expected_end), "{nth}");
+        assert_eq!(lease.can_last_longer(), can_last_longer, "{nth}");
+        assert_eq!(lease.duration(), LEASE, "{nth}: what renewals ask for");
     }
 }

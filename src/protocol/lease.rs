@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{Moment, Monotonic, Wall};
-use crate::options::{AttributeNames, Terms};
+use crate::options::{AttributeNames, Limit, Terms};
 use crate::wire::{Failure, FailureKind, Item, Outcome, Write};
 
 use super::attributes::{Holder, LockState};
@@ -77,16 +77,26 @@ impl fmt::Display for Lost {
 pub(super) struct Written {
     expires: i64,
     lease: Duration,
+    /// How long it would last without a limit.
+    wanted: Duration,
     sent: Monotonic,
     deadline: Deadline,
 }
 
 impl Written {
     /// Counts from the moment before the write was sent.
+    #[cfg(test)]
     pub(super) fn at(sent: Moment, expires: i64, lease: Duration) -> Self {
+        Self::within(Limit::default(), sent, expires, lease)
+    }
+
+    /// Counts from the moment before the write was sent, and ends at the limit at the latest.
+    pub(super) fn within(limit: Limit, sent: Moment, expires: i64, wanted: Duration) -> Self {
+        let lease = limit.cut(wanted, sent);
         Self {
             expires,
             lease,
+            wanted,
             sent: sent.mono,
             deadline: Deadline::after(sent, lease),
         }
@@ -99,6 +109,11 @@ impl Written {
     pub(super) fn lease(&self) -> Duration {
         self.lease
     }
+
+    /// Whether it ends at the limit.
+    fn is_cut(&self) -> bool {
+        self.lease < self.wanted
+    }
 }
 
 /// One acquisition, from its first answer to its end.
@@ -106,8 +121,10 @@ impl Written {
 pub(crate) struct Lease {
     version: String,
     fence: u64,
-    /// The length of coming renewals.
+    /// The length of coming renewals, before the limit cuts it.
     duration: Duration,
+    /// What no renewal moves the end beyond.
+    limit: Limit,
     /// The last write known to stand in the item.
     standing: Written,
     /// Writes sent since, which may stand.
@@ -164,7 +181,8 @@ impl Lease {
         Self {
             version,
             fence,
-            duration: standing.lease,
+            duration: standing.wanted,
+            limit: Limit::default(),
             standing,
             pending: Vec::new(),
             latest,
@@ -175,6 +193,11 @@ impl Lease {
         }
     }
 
+    /// The same, which no write lets last beyond the limit.
+    pub(super) fn within(self, limit: Limit) -> Self {
+        Self { limit, ..self }
+    }
+
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
@@ -183,9 +206,20 @@ impl Lease {
         self.fence
     }
 
-    /// The length of coming renewals.
+    /// The length of coming renewals, before the limit cuts it.
     pub(crate) fn duration(&self) -> Duration {
         self.duration
+    }
+
+    /// The length that was written last.
+    pub(crate) fn length(&self) -> Duration {
+        self.last_written().lease
+    }
+
+    /// Whether a renewal could move its end. It cannot where it ends at the limit already,
+    /// whichever of the writes stands.
+    pub(crate) fn can_last_longer(&self) -> bool {
+        !self.standing.is_cut() || self.pending.iter().any(|written| !written.is_cut())
     }
 
     /// When the write was sent that is known to stand.
@@ -338,11 +372,11 @@ impl Lease {
         duration: Duration,
     ) -> Written {
         self.latest = expiry_base
-            .plus(duration)
+            .plus(self.limit.cut(duration, now))
             .0
             .max(self.latest.saturating_add(1));
         self.duration = duration;
-        let written = Written::at(now, self.latest, duration);
+        let written = Written::within(self.limit, now, self.latest, duration);
         self.pending.push(written);
         written
     }

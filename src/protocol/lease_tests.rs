@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::{Monotonic, Wall};
-use crate::options::Options;
+use crate::options::{Limit, Options};
 use crate::wire::{AttributeValue, Number, Operation};
 
 const LEASE: Duration = Duration::from_millis(500);
@@ -355,4 +355,96 @@ fn only_an_item_of_nothing_but_its_key_is_deleted() {
         let mut lease = Lease::new("v1".into(), 7, written, expires(500), deletable);
         assert_eq!(lease.release(&terms, at(1)).target(), target);
     }
+}
+
+/// Acquired at 0 ms for 500 ms, with nothing after 800 ms.
+fn limited() -> Lease {
+    held().within(Limit(Some(at(800).wall)))
+}
+
+/// The `expires` and the length that a write sets, in milliseconds.
+fn written(write: &Write<'_>) -> (i64, u64) {
+    let body: serde_json::Value = serde_json::from_slice(&write.body().unwrap()).unwrap();
+    let update = body["UpdateExpression"].as_str().unwrap();
+    let number = |name: &str| -> i64 {
+        let names = body["ExpressionAttributeNames"].as_object().unwrap();
+        let (name, _) = names.iter().find(|(_, value)| *value == name).unwrap();
+        let (_, rest) = update.split_once(&format!("{name} = ")).unwrap();
+        let value = rest.split([',', ' ']).next().unwrap();
+        let digits = body["ExpressionAttributeValues"][value]["N"].as_str();
+        digits.unwrap().parse().unwrap()
+    };
+    let after_start = number("dynoLockExpires") - expires(0);
+    let length = u64::try_from(number("dynoLockLeaseDuration")).unwrap();
+    (after_start / 1_000_000, length / 1_000_000)
+}
+
+#[test]
+fn no_write_lets_a_lease_last_beyond_the_limit() {
+    let (mut lease, terms) = (limited(), terms());
+    // When it is sent, for how long; `expires` and length as written, when it ends.
+    let cases = [
+        (100, 500, (600, 500), 600),
+        (200, 10_000, (800, 600), 800),
+        (400, 500, (800, 400), 800),
+        (700, 500, (800, 100), 800),
+        (799, 1_000_000, (800, 1), 800),
+    ];
+    for (sent, wanted, (sets, states), ends) in cases {
+        let duration = Duration::from_millis(wanted);
+        let write = lease.renewal(&terms, at(sent), at(sent).wall, duration);
+        assert_eq!(written(&write), (sets, states), "sent at {sent}");
+        let answered = at(sent);
+        let renewed = lease.renewed(answered, &terms.names, applied());
+        assert!(matches!(renewed, Renewed::Done { .. }), "sent at {sent}");
+        assert_eq!(lease.deadline().wall, at(ends).wall, "sent at {sent}");
+        assert_eq!(lease.duration(), duration, "what was wanted stays wanted");
+        assert_eq!(lease.length(), Duration::from_millis(states));
+    }
+    assert!(lease.lost(at(799)).is_none());
+    assert_eq!(lease.lost(at(800)), Some(&Lost::Expired));
+}
+
+/// Each write has an `expires` of its own all the same.
+#[test]
+fn writes_at_the_limit_are_told_apart() {
+    let mut lease = limited();
+    renew(&mut lease, at(350), at(360), applied());
+    for sent in [400, 500, 600] {
+        renew(&mut lease, at(sent), at(sent + 10), unknown());
+    }
+    let limit = expires(800);
+    assert_eq!(lease.may_stand(), [limit, limit + 1, limit + 2, limit + 3]);
+    let shown = shows(Some("v1"), 7, Some(limit + 1));
+    let renewed = renew(&mut lease, at(700), at(710), shown);
+    assert!(matches!(renewed, Renewed::Done { recovered: true }));
+    assert_eq!(lease.lost(at(800)), Some(&Lost::Expired));
+}
+
+#[test]
+fn a_renewal_is_of_use_until_the_end_is_the_limit_whichever_write_stands() {
+    let mut lease = limited();
+    assert!(lease.can_last_longer(), "500 ms, of 800");
+    renew(&mut lease, at(400), at(410), unknown());
+    assert!(lease.can_last_longer(), "it is not known to stand");
+    renew(&mut lease, at(450), at(460), applied());
+    assert!(!lease.can_last_longer());
+    renew(&mut lease, at(500), at(510), unknown());
+    assert!(!lease.can_last_longer(), "either ends there");
+    // Made shorter by hand, with an outcome that is open.
+    let (terms, short) = (terms(), Duration::from_millis(100));
+    drop(lease.renewal(&terms, at(520), at(520).wall, short));
+    assert!(lease.can_last_longer());
+    assert_eq!(lease.remaining(at(520)), short);
+    assert!(held().can_last_longer(), "without a limit always");
+}
+
+/// A write that is begun past the limit, as after a jump of the clock, does not reach beyond it.
+#[test]
+fn a_clock_that_jumps_past_the_limit_leaves_nothing() {
+    let (mut lease, terms) = (limited(), terms());
+    let late = both(100, 5_000);
+    drop(lease.renewal(&terms, late, late.wall, LEASE));
+    assert!(lease.remaining(late).is_zero());
+    assert_eq!(lease.lost(late), Some(&Lost::Expired));
 }

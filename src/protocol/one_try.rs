@@ -9,7 +9,6 @@ use crate::wire::{Item, Outcome, Reasons, Transaction};
 
 use super::acquire::Acquired;
 use super::attributes::{BadAttribute, LockState, without_lock};
-use super::deadline::Deadline;
 use super::lease::{Lease, Written};
 use super::watch::Watch;
 use super::writes::{self, AcquireWrite, Pair};
@@ -73,12 +72,9 @@ impl Try {
         self.unsettled
     }
 
-    /// How much of `duration` is left since the first sending.
-    pub(super) fn left_of(&self, duration: Duration, now: Moment) -> Duration {
-        let sent = self.sent.as_ref();
-        sent.map_or(duration, |sent| {
-            Deadline::after(sent.at, duration).remaining(now)
-        })
+    /// When it was first sent.
+    pub(super) fn sent_at(&self) -> Option<Moment> {
+        self.sent.as_ref().map(|sent| sent.at)
     }
 
     /// An attempt, to be sent right away. It may have been applied from here on.
@@ -99,7 +95,7 @@ impl Try {
                 .iter()
                 .zip(watches)
                 .map(|(terms, watch)| SentLock {
-                    expires: expiry_base.plus(terms.lease).0,
+                    expires: expiry_base.plus(terms.lease_from(now)).0,
                     dead_before: (!is_doubtful(terms.max_clock_skew))
                         .then(|| now.wall.minus(terms.max_clock_skew).0),
                     seen_dead: watch.dead_pair(now).cloned(),
@@ -111,6 +107,7 @@ impl Try {
             let attempt = AcquireWrite {
                 version,
                 expires: lock.expires,
+                lease: terms.lease_from(sent.at),
                 unix_millis: sent.unix_millis,
                 dead_before: lock.dead_before,
                 seen_dead: lock.seen_dead.as_ref(),
@@ -155,9 +152,9 @@ impl Try {
         };
         let item = without_lock(item, &terms.names);
         let deletable = item.iter().all(|(name, _)| terms.key.contains(name));
-        let standing = Written::at(sent.at, expires, terms.lease);
+        let standing = Written::within(terms.limit, sent.at, expires, terms.lease);
         Ok(Some(Acquired {
-            lease: Lease::new(version, fence, standing, expires, deletable),
+            lease: Lease::new(version, fence, standing, expires, deletable).within(terms.limit),
             item,
             recovered,
         }))

@@ -1,5 +1,7 @@
 //! The lock's writes as expressions.
 
+use std::time::Duration;
+
 use crate::options::{AttributeNames, Terms};
 use crate::update::{Changes, Rendered};
 use crate::wire::{Action, AttributeValue, Number, Placeholder, Placeholders, Returns, Write};
@@ -18,6 +20,8 @@ pub(super) struct Pair {
 pub(super) struct AcquireWrite<'a> {
     pub(super) version: &'a str,
     pub(super) expires: i64,
+    /// The length that is stated.
+    pub(super) lease: Duration,
     /// Where the fence starts in an item that has none, less one.
     pub(super) unix_millis: i64,
     /// Rule 1: locks that expired before this are dead. `None` where it is off.
@@ -116,7 +120,7 @@ pub(super) fn acquire<'t>(terms: &'t Terms, attempt: &AcquireWrite<'_>) -> Write
         lock.e,
         p.value(attempt.expires),
         lock.l,
-        p.value(Number::from(crate::clock::nanos(terms.lease))),
+        p.value(Number::from(crate::clock::nanos(attempt.lease))),
         lock.v,
         p.value(attempt.version),
         p.value(attempt.unix_millis),
@@ -142,6 +146,7 @@ pub(super) fn resume<'t>(
     token: &LeaseToken,
     version: &str,
     expires: i64,
+    lease: Duration,
 ) -> Write<'t> {
     let mut p = Placeholders::default();
     let standing = Standing {
@@ -155,7 +160,7 @@ pub(super) fn resume<'t>(
         p.name(&terms.names.expires),
         p.value(expires),
         p.name(&terms.names.lease_duration),
-        p.value(crate::clock::nanos(terms.lease)),
+        p.value(crate::clock::nanos(lease)),
         p.name(&terms.names.version),
         p.value(version),
     );
@@ -399,6 +404,7 @@ mod tests {
             &AcquireWrite {
                 version: "v2",
                 expires: 5000,
+                lease: terms.lease,
                 unix_millis: 3,
                 dead_before: Some(4000),
                 seen_dead: Some(&Pair {
@@ -435,6 +441,7 @@ mod tests {
                 &AcquireWrite {
                     version: "v2",
                     expires: 5000,
+                    lease: terms.lease,
                     unix_millis: 3,
                     dead_before,
                     seen_dead: None,

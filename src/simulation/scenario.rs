@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::executor::{NodeId, NodeRuntime, World};
 use super::history::{self, Belief, CallId, Hold, HoldId, Item};
@@ -172,13 +172,14 @@ impl Worker {
             _ => self.acquire_or_drop(item, &lock).await,
         };
         if let Some(got) = got {
-            self.hold(item, got, called, lease, keep).await;
+            let deadline = lock.options.deadline;
+            self.hold(item, got, called, lease, keep, deadline).await;
         } else if self.random.chance(0.2) {
             self.drain().await;
         }
     }
 
-    /// A lock with drawn options, its lease in nanoseconds, and its timeout.
+    /// A lock with drawn options, its lease in nanoseconds, and how long it is waited for at least.
     fn lock(&mut self, item: Item, keep: Keep) -> (Lock, u64, u64) {
         let (random, base) = (&mut self.random, self.stage.lease());
         let lease = match random.chance(0.6) {
@@ -202,6 +203,13 @@ impl Worker {
             lock = lock.manual_heartbeat();
         } else if random.chance(0.5) {
             lock = lock.heartbeat(Duration::from_nanos(random.part(lease, 0.1, 0.6)));
+        }
+        let mut timeout = timeout;
+        if random.chance(0.2) {
+            // It may be too near, and the clock may be set while it is waited for.
+            let left = Duration::from_nanos(random.part(base, 0.5, 8.0));
+            lock = lock.deadline(self.runtime.now().wall.plus(left).system_time());
+            timeout = 0;
         }
         if random.chance(0.3) {
             lock = lock.poll_by_reading();
@@ -228,6 +236,10 @@ impl Worker {
             Ok(lease) => Some(lease),
             Err(error) => {
                 let waited = self.runtime.now().mono.since(before);
+                if error.is_deadline() && lock.options.deadline.is_some() {
+                    self.note("deadline too near", &error.to_string());
+                    return None;
+                }
                 if !error.is_timeout() {
                     self.violate(&format!("acquire failed for a passing reason: {error}"));
                 } else if waited < Duration::from_nanos(timeout) {
@@ -265,7 +277,9 @@ impl Worker {
         self.end(call);
         match looked {
             Ok(()) => self.note("looked", ""),
-            Err(error) if error.is_timeout() => self.note("looked in vain", &error.to_string()),
+            Err(error) if error.is_timeout() || error.is_deadline() => {
+                self.note("looked in vain", &error.to_string());
+            }
             Err(error) => self.violate(&format!("a look failed without cause: {error}")),
         }
     }
@@ -290,8 +304,12 @@ impl Worker {
         };
         self.end(call);
         match resumed {
-            Ok(got) => self.hold(item, got, called, lease, Keep::Nothing).await,
-            Err(error) if error.is_lost() || error.is_timeout() => {
+            Ok(got) => {
+                let deadline = lock.options.deadline;
+                self.hold(item, got, called, lease, Keep::Nothing, deadline)
+                    .await
+            }
+            Err(error) if error.is_lost() || error.is_timeout() || error.is_deadline() => {
                 self.note("resume failed", &error.to_string());
             }
             Err(error) => self.violate(&format!("resume failed without cause: {error}")),
@@ -322,8 +340,21 @@ impl Worker {
         check_nothing_left(&self.stage, self.node, before);
     }
 
-    async fn hold(&mut self, item: Item, got: Lease, called: u64, length: u64, keep: Keep) {
+    async fn hold(
+        &mut self,
+        item: Item,
+        got: Lease,
+        called: u64,
+        length: u64,
+        keep: Keep,
+        deadline: Option<SystemTime>,
+    ) {
         let lease = Arc::new(got);
+        if deadline.is_some() {
+            // Where the clock is set meanwhile.
+            self.stage.world.history().shorten(lease.version());
+        }
+        self.check_deadline(&lease, deadline);
         let hold = Hold {
             item,
             node: self.node,
@@ -385,7 +416,22 @@ impl Worker {
                 }
             }
         }
+        self.check_deadline(&lease, deadline);
         self.part(lease, id, item, lost, keep).await;
+    }
+
+    /// No write has moved the end of a lease beyond its deadline.
+    fn check_deadline(&self, lease: &Lease, deadline: Option<SystemTime>) {
+        let Some(deadline) = deadline else {
+            return;
+        };
+        let ends = lease.expires_at();
+        self.note("held under a deadline", "");
+        if ends > deadline {
+            self.violate(&format!(
+                "a lease ends at {ends:?}, past its deadline {deadline:?}"
+            ));
+        }
     }
 
     /// Holds for a while; true when the lease was lost meanwhile.
@@ -448,8 +494,10 @@ impl Worker {
         };
         let mut locks: Vec<(Item, Lock)> = Vec::new();
         let (mut shortest, mut timeout) = (u64::MAX, u64::MAX);
+        let mut deadlines = Vec::new();
         for item in 0..self.stage.items() {
             let (lock, lease, patience) = self.lock(item, keep);
+            deadlines.push(lock.options.deadline);
             shortest = shortest.min(lease);
             timeout = timeout.min(patience);
             locks.push((item, lock));
@@ -457,6 +505,7 @@ impl Worker {
         // Whatever the order, nobody waits for ever.
         if self.random.chance(0.5) {
             locks.reverse();
+            deadlines.reverse();
         }
         let (items, locks): (Vec<Item>, Vec<Lock>) = locks.into_iter().unzip();
         let called = self.stage.world.now();
@@ -477,6 +526,9 @@ impl Worker {
             First::A(Ok(leases)) => Arc::new(leases),
             First::A(Err(error)) => {
                 let waited = self.runtime.now().mono.since(before);
+                if error.is_deadline() && deadlines.iter().any(Option::is_some) {
+                    return self.note("deadline too near", &error.to_string());
+                }
                 if !error.is_timeout() {
                     self.violate(&format!("a set failed for a passing reason: {error}"));
                 } else if waited < Duration::from_nanos(timeout) {
@@ -501,8 +553,14 @@ impl Worker {
                 history::begin(&self.stage.world, hold)
             })
             .collect();
-        for (lease, item) in leases.iter().zip(&items) {
+        for ((lease, item), deadline) in leases.iter().zip(&items).zip(&deadlines) {
             self.compare_item(lease, *item);
+            if deadline.is_some() {
+                // Where the clock is set meanwhile, and one is lost with another.
+                let mut history = self.stage.world.history();
+                leases.iter().for_each(|it| history.shorten(it.version()));
+            }
+            self.check_deadline(lease, *deadline);
         }
         for _ in 0..self.random.between(0, 3) {
             let time = self.random.part(shortest, 0.05, 0.7);
@@ -511,6 +569,9 @@ impl Worker {
                 break;
             }
             self.write_to_all(&leases, items[0]).await;
+        }
+        for (lease, deadline) in leases.iter().zip(&deadlines) {
+            self.check_deadline(lease, *deadline);
         }
         if !leases.is_held() && leases.iter().any(Lease::is_held) {
             self.violate("one lock of a set is lost, and another is held");
