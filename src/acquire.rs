@@ -185,7 +185,10 @@ impl Acquisition {
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
         };
         let (client, terms) = (&self.client, &self.terms);
-        let timeout = client.attempt_timeout.min(terms.lease_from(sent));
+        let timeout = client.attempt_timeout.min(match self.turn {
+            Some(_) => terms.attempt_from(sent),
+            None => terms.lease,
+        });
         self.in_flight = Some(match self.machine.read(terms, sent) {
             Some(read) => client.send_prepared(read, &credentials, sent, timeout, skew),
             None => {
@@ -329,7 +332,7 @@ impl CleanUp {
         let runtime = self.client.runtime.clone();
         // Whatever was acquired is over by then.
         let now = runtime.now();
-        let ends = now.mono.plus(self.terms.lease_from(now));
+        let ends = now.mono.plus(self.terms.longest_lease(now));
         if let Some(turn) = &self.turn {
             turn.lasts_until(ends);
         }

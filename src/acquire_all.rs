@@ -357,7 +357,7 @@ impl CleanUp {
         // Whatever was acquired is over by then.
         let locks = self.given_up.locks();
         let ends: Vec<_> = locks
-            .map(|(terms, _)| now.mono.plus(terms.lease_from(now)))
+            .map(|(terms, _)| now.mono.plus(terms.longest_lease(now)))
             .collect();
         for (turn, ends) in self.turns.iter().zip(&ends) {
             if let Some(turn) = turn {

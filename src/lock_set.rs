@@ -19,7 +19,8 @@ const MOST_LOCKS: usize = 100;
 ///
 /// Cheap to clone. Each lock keeps its own lease, heartbeat, owner and other options. For the set
 /// counts the shortest [`timeout`](Lock::timeout) and the longest
-/// [`retry_interval`](Lock::retry_interval) among them, and it is given up where one of them is
+/// [`retry_interval`](Lock::retry_interval) among them, it waits until the earliest
+/// [`deadline`](Lock::deadline), and is given up where one of them is
 /// [cancelled](Lock::cancelled_by).
 ///
 /// ```no_run
@@ -88,7 +89,7 @@ impl LockSet {
     /// [`entries`](Error::entries) name all that were. At once and before anything is sent
     /// [`is_invalid_option`](Error::is_invalid_option), where there is no lock or more than 100,
     /// where two are of the same item, where one is another client's, or where an option is
-    /// invalid. [`is_bad_attribute`](Error::is_bad_attribute), where the lock in an item cannot be
+    /// invalid; and [`is_deadline`](Error::is_deadline), where the deadline of one is too near. [`is_bad_attribute`](Error::is_bad_attribute), where the lock in an item cannot be
     /// read; then all are given back.
     ///
     /// Dropping the future gives back in the background what may have been acquired.

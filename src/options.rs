@@ -23,6 +23,8 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 3600);
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 const LONGEST_RETRY_INTERVAL: Duration = Duration::from_secs(3600);
+/// An expiry counts from so much after the wall clock without anything being wrong with it.
+const CLOCK_NOISE: Duration = Duration::from_millis(50);
 /// Kept before a deadline for the request, the work and the release, unless the lease is shorter.
 const LONGEST_RESERVE: Duration = Duration::from_secs(1);
 
@@ -89,10 +91,17 @@ impl Limit {
         self.0.map_or(Duration::MAX, |limit| limit.since(now.wall))
     }
 
-    /// How long a lease lasts that counts from `sent`. A lease of nothing cannot be written.
-    pub(crate) fn cut(self, lease: Duration, sent: Moment) -> Duration {
-        let least = Duration::from_nanos(1);
-        lease.min(self.left(sent).max(least))
+    /// How long a lease lasts that is written at `sent` with an expiry that counts from `base`. A
+    /// lease of nothing cannot be written.
+    pub(crate) fn cut(self, lease: Duration, sent: Moment, base: Wall) -> Duration {
+        let ahead = base.since(sent.wall);
+        let left = match self.left(sent) {
+            // The expiry ends there too. A clock that is known to be off may be off by more than
+            // is left.
+            left if ahead <= CLOCK_NOISE => left.saturating_sub(ahead),
+            left => left,
+        };
+        lease.min(left.max(Duration::from_nanos(1)))
     }
 }
 
@@ -144,14 +153,26 @@ impl Terms {
         format!("{}\n{}\n{:?}", self.table, self.names.version, self.key)
     }
 
-    /// How long a lease lasts that counts from `sent`.
-    pub(crate) fn lease_from(&self, sent: Moment) -> Duration {
-        self.limit.cut(self.lease, sent)
+    /// How long a lease lasts that is written at `sent` with an expiry that counts from `base`.
+    pub(crate) fn lease_from(&self, sent: Moment, base: Wall) -> Duration {
+        self.limit.cut(self.lease, sent, base)
+    }
+
+    /// How long whatever was acquired until now can last.
+    pub(crate) fn longest_lease(&self, now: Moment) -> Duration {
+        self.lease.min(self.limit.left(now))
     }
 
     /// What acquiring leaves of the time before the deadline.
     fn reserve(&self) -> Duration {
         self.lease.min(LONGEST_RESERVE)
+    }
+
+    /// How long an attempt to acquire may take that is sent now: not longer than the lease, and
+    /// giving back what came of it has time as well.
+    pub(crate) fn attempt_from(&self, sent: Moment) -> Duration {
+        let left = self.limit.left(sent);
+        self.lease.min(left.saturating_sub(self.reserve() / 2))
     }
 
     /// Whether the deadline is too near for acquiring.
@@ -516,8 +537,27 @@ mod tests {
             assert_eq!(terms.patience(now).ok(), acquires.map(ms), "{case}");
             assert_eq!(terms.patience_to_look(now).ok(), looks.map(ms), "{case}");
             assert_eq!(terms.is_late(now), acquires.is_none(), "{case}");
-            let longest = ms(lease).min(ms(left)).max(Duration::from_nanos(1));
-            assert_eq!(terms.lease_from(now), longest, "{case}");
+            let longest = ms(lease).min(ms(left));
+            assert_eq!(terms.longest_lease(now), longest, "{case}");
+            let written = longest.max(Duration::from_nanos(1));
+            assert_eq!(terms.lease_from(now, now.wall), written, "{case}");
+            let half = ms(lease).min(ms(1000)) / 2;
+            let attempt = ms(lease).min(ms(left).saturating_sub(half));
+            assert_eq!(terms.attempt_from(now), attempt, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_that_counts_from_later_ends_at_the_deadline_too() {
+        let ms = Duration::from_millis;
+        let now = Moment::default();
+        let limit = Limit(Some(now.wall.plus(ms(400))));
+        // How far the expiry's time is ahead of the wall clock; how long the lease lasts.
+        let cases = [(0, 400), (30, 370), (50, 350), (51, 400), (5000, 400)];
+        for (ahead, lasts) in cases {
+            let base = now.wall.plus(ms(ahead));
+            assert_eq!(limit.cut(ms(500), now, base), ms(lasts), "{ahead} ahead");
+            assert_eq!(limit.cut(ms(100), now, base), ms(100), "{ahead} ahead");
         }
     }
 
@@ -560,7 +600,7 @@ mod tests {
         let terms = options().parse().unwrap();
         let now = Moment::default();
         assert_eq!(terms.patience(now).unwrap(), DEFAULT_TIMEOUT);
-        assert_eq!(terms.lease_from(now), DEFAULT_LEASE);
+        assert_eq!(terms.lease_from(now, now.wall), DEFAULT_LEASE);
         assert!(!terms.is_late(now));
     }
 

@@ -192,7 +192,8 @@ impl Lease {
         self.core.loss().await
     }
 
-    /// Renews the lease by its length from now. The heartbeat does this by itself.
+    /// Renews the lease by its length from now, or until the lock's
+    /// [deadline](crate::Lock::deadline). The heartbeat does this by itself.
     ///
     /// Failures that may pass are retried for as long as the lease lasts. Errors where the lease
     /// is lost. Dropping the future leaves open whether the renewal took place; the lease is
@@ -212,7 +213,8 @@ impl Lease {
         Ok(self.core.renew(None).await?)
     }
 
-    /// Makes the lease last `duration` from now, and as long after each later renewal.
+    /// Makes the lease last `duration` from now, and as long after each later renewal; not beyond
+    /// the lock's [deadline](crate::Lock::deadline).
     ///
     /// `duration` must be in a lease's range (10 ms to 366 days) and, where a heartbeat runs,
     /// longer than its period. Otherwise as [`renew`](Self::renew).

@@ -51,6 +51,7 @@ pub(crate) struct Acquire {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     expires: i64,
+    lease: Duration,
     sent: Moment,
 }
 
@@ -231,12 +232,13 @@ impl Acquire {
         expiry_base: Wall,
         doubtful: bool,
     ) -> Write<'t> {
-        let lease = terms.lease_from(now);
+        let lease = terms.lease_from(now, expiry_base);
         self.latest = expiry_base.plus(lease).0.max(self.latest.saturating_add(1));
         self.sent_at = now.mono;
         self.attempts.truncate(MOST_ATTEMPTS - 1);
         self.attempts.push_front(Attempt {
             expires: self.latest,
+            lease,
             sent: now,
         });
         self.unsettled_before = self.unsettled;
@@ -350,7 +352,7 @@ impl Acquire {
         };
         let item = without_lock(item, &terms.names);
         let deletable = item.iter().all(|(name, _)| terms.key.contains(name));
-        let standing = Written::within(terms.limit, attempt.sent, attempt.expires, terms.lease);
+        let standing = Written::cut(attempt.sent, attempt.expires, attempt.lease, terms.lease);
         Verdict::Acquired(Box::new(Acquired {
             lease: Lease::new(
                 self.version.clone(),

@@ -16,7 +16,6 @@ use crate::wire::{Failure, FailureKind, Item, Outcome, Reasons, Transaction};
 use super::acquire::Acquired;
 use super::attributes::{BadAttribute, LockState, readable};
 use super::backoff::Jitter;
-use super::deadline::Deadline;
 use super::one_try::{GivenUp, Try};
 use super::retry::{RetryBudget, RetryPolicy};
 use super::transaction::failure_of;
@@ -121,9 +120,9 @@ impl AcquireAll {
         self.current.as_ref().is_some_and(Try::is_unsettled)
     }
 
-    /// The shortest of the leases, where they count from `sent`.
-    pub(crate) fn shortest_lease(&self, sent: Moment) -> Duration {
-        let leases = self.terms.iter().map(|terms| terms.lease_from(sent));
+    /// The shortest of the leases that can be acquired now.
+    pub(crate) fn shortest_lease(&self, now: Moment) -> Duration {
+        let leases = self.terms.iter().map(|terms| terms.longest_lease(now));
         leases.min().unwrap_or_default()
     }
 
@@ -139,8 +138,9 @@ impl AcquireAll {
 
     /// How long it is until then.
     pub(crate) fn half_left(&self, now: Moment) -> Duration {
-        let sent = self.current.as_ref().and_then(Try::sent_at).unwrap_or(now);
-        Deadline::after(sent, self.shortest_lease(sent) / 2).remaining(now)
+        let current = self.current.as_ref();
+        let left = current.and_then(|current| current.half_left(now));
+        left.unwrap_or_else(|| self.shortest_lease(now) / 2)
     }
 
     /// An attempt, to be sent right away. It may have been applied from here on.

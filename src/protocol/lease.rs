@@ -31,7 +31,8 @@ pub(super) const MOST_PENDING: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// It could not be renewed in time, or its time was slept through.
+    /// It could not be renewed in time, or its time was slept through, or the lock's
+    /// [deadline](crate::Lock::deadline) has come.
     Expired,
     /// Another holds the lock, or held it last.
     TakenOver(Holder),
@@ -87,12 +88,11 @@ impl Written {
     /// Counts from the moment before the write was sent.
     #[cfg(test)]
     pub(super) fn at(sent: Moment, expires: i64, lease: Duration) -> Self {
-        Self::within(Limit::default(), sent, expires, lease)
+        Self::cut(sent, expires, lease, lease)
     }
 
-    /// Counts from the moment before the write was sent, and ends at the limit at the latest.
-    pub(super) fn within(limit: Limit, sent: Moment, expires: i64, wanted: Duration) -> Self {
-        let lease = limit.cut(wanted, sent);
+    /// The same, where the limit may have made it shorter than it was `wanted`.
+    pub(super) fn cut(sent: Moment, expires: i64, lease: Duration, wanted: Duration) -> Self {
         Self {
             expires,
             lease,
@@ -371,12 +371,10 @@ impl Lease {
         expiry_base: Wall,
         duration: Duration,
     ) -> Written {
-        self.latest = expiry_base
-            .plus(self.limit.cut(duration, now))
-            .0
-            .max(self.latest.saturating_add(1));
+        let lease = self.limit.cut(duration, now, expiry_base);
+        self.latest = expiry_base.plus(lease).0.max(self.latest.saturating_add(1));
         self.duration = duration;
-        let written = Written::within(self.limit, now, self.latest, duration);
+        let written = Written::cut(now, self.latest, lease, duration);
         self.pending.push(written);
         written
     }

@@ -9,6 +9,7 @@ use crate::wire::{Item, Outcome, Reasons, Transaction};
 
 use super::acquire::Acquired;
 use super::attributes::{BadAttribute, LockState, without_lock};
+use super::deadline::Deadline;
 use super::lease::{Lease, Written};
 use super::watch::Watch;
 use super::writes::{self, AcquireWrite, Pair};
@@ -36,6 +37,7 @@ struct Sent {
 #[derive(Debug)]
 struct SentLock {
     expires: i64,
+    lease: Duration,
     dead_before: Option<i64>,
     seen_dead: Option<Pair>,
 }
@@ -72,9 +74,11 @@ impl Try {
         self.unsettled
     }
 
-    /// When it was first sent.
-    pub(super) fn sent_at(&self) -> Option<Moment> {
-        self.sent.as_ref().map(|sent| sent.at)
+    /// What is left of the first half of the shortest lease; `None` before it was sent.
+    pub(super) fn half_left(&self, now: Moment) -> Option<Duration> {
+        let sent = self.sent.as_ref()?;
+        let shortest = sent.locks.iter().map(|lock| lock.lease).min()?;
+        Some(Deadline::after(sent.at, shortest / 2).remaining(now))
     }
 
     /// An attempt, to be sent right away. It may have been applied from here on.
@@ -95,7 +99,8 @@ impl Try {
                 .iter()
                 .zip(watches)
                 .map(|(terms, watch)| SentLock {
-                    expires: expiry_base.plus(terms.lease_from(now)).0,
+                    expires: expiry_base.plus(terms.lease_from(now, expiry_base)).0,
+                    lease: terms.lease_from(now, expiry_base),
                     dead_before: (!is_doubtful(terms.max_clock_skew))
                         .then(|| now.wall.minus(terms.max_clock_skew).0),
                     seen_dead: watch.dead_pair(now).cloned(),
@@ -107,7 +112,7 @@ impl Try {
             let attempt = AcquireWrite {
                 version,
                 expires: lock.expires,
-                lease: terms.lease_from(sent.at),
+                lease: lock.lease,
                 unix_millis: sent.unix_millis,
                 dead_before: lock.dead_before,
                 seen_dead: lock.seen_dead.as_ref(),
@@ -145,14 +150,16 @@ impl Try {
     ) -> Result<Option<Acquired>, BadAttribute> {
         let state = LockState::of(&item, &terms.names)?;
         let ours = self.is_ours(at, &state);
-        let (true, Some(sent), Some(version), Some(expires), Some(fence)) =
-            (ours, &self.sent, state.version, state.expires, state.fence)
+        let sent = self.sent.as_ref();
+        let lock = sent.and_then(|sent| sent.locks.get(at));
+        let (true, Some(sent), Some(lock), Some(version), Some(expires), Some(fence)) =
+            (ours, sent, lock, state.version, state.expires, state.fence)
         else {
             return Ok(None);
         };
         let item = without_lock(item, &terms.names);
         let deletable = item.iter().all(|(name, _)| terms.key.contains(name));
-        let standing = Written::within(terms.limit, sent.at, expires, terms.lease);
+        let standing = Written::cut(sent.at, expires, lock.lease, terms.lease);
         Ok(Some(Acquired {
             lease: Lease::new(version, fence, standing, expires, deletable).within(terms.limit),
             item,

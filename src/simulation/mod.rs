@@ -15,7 +15,7 @@
 //! that fencing tokens increase; that no write moves an expiry back, revives what was released,
 //! or touches another's lock; that nothing is called lost or failed without a reason; that a
 //! user's write lands once at most, under the lease that it was made under, and as its caller was
-//! told; and that every call comes back.
+//! told; that no lease lasts beyond its lock's deadline; and that every call comes back.
 
 mod executor;
 mod history;
@@ -47,7 +47,9 @@ const OFTEN: u64 = 1_000;
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// What many runs have to have seen: each fault, each recovery, each way to get a lock.
-const EVENTS: [&str; 50] = [
+const EVENTS: [&str; 52] = [
+    "held under a deadline",
+    "deadline too near",
     "request not sent",
     "request lost",
     "request late",
