@@ -14,7 +14,7 @@
     reason = "the clock, the environment and the tasks of the tests, not of the library"
 )]
 
-mod background;
+pub mod background;
 pub mod dynamodb;
 pub mod dyno;
 pub mod dyno_wire;

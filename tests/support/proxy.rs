@@ -42,6 +42,7 @@ struct Shared {
 struct State {
     requests: Vec<Recorded>,
     connections: usize,
+    open: usize,
     next: VecDeque<Fault>,
     decide: Box<dyn FnMut(&Recorded) -> Fault + Send>,
 }
@@ -52,6 +53,7 @@ impl Proxy {
         let state = State {
             requests: Vec::new(),
             connections: 0,
+            open: 0,
             next: VecDeque::new(),
             decide: Box::new(|_| Fault::Pass),
         };
@@ -109,6 +111,11 @@ impl Proxy {
     /// How many connections were opened so far.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
+    }
+
+    /// How many of them are open.
+    pub fn open_connections(&self) -> usize {
+        self.shared.state().open
     }
 
     /// Completes once `count` requests have come. Panics after a minute of real time.
@@ -213,12 +220,14 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 let connection = {
                     let mut state = shared.state();
                     state.connections += 1;
+                    state.open += 1;
                     state.connections - 1
                 };
                 let closed = shared.closed.subscribe();
                 open.spawn(serve(Arc::clone(&shared), connection, stream, closed));
             }
             Some(ended) = open.join_next() => {
+                shared.state().open -= 1;
                 // An assertion in a test's closure, or nothing behind the proxy.
                 if let Err(panic) = ended {
                     std::panic::resume_unwind(panic.into_panic());
