@@ -21,6 +21,7 @@
 //! | work on several records that belong together | [`lock_all`], [`transaction`], release | 1 + 1 an item, 1, 1 an item |
 //! | hand the lease to another process | [`into_token`], [`resume`] | 0 and 1 |
 //! | wait long, or for a large item | [`poll_by_reading`] | 1 an interval, but reads |
+//! | be done by a known instant, as in [Lambda](crate::lambda) | [`deadline`](crate::Lock::deadline) | |
 //! | see who is at it, or wait until nobody is | [`holder`], [`wait_free`] | 1; 1 an interval |
 //!
 //! Requests are those where nobody else is at it, no attempt fails, and no heartbeat is due

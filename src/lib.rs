@@ -32,7 +32,8 @@
 //!   erases the lock.
 //! - Runtimes other than Tokio.
 //!
-//! [`guide`] says which call to use when, what each guarantees and what it costs. The README shows
+//! [`guide`] says which call to use when, what each guarantees and what it costs; [`lambda`] what to
+//! set in AWS Lambda. The README shows
 //! table layout, permissions and the way from dyno; DESIGN.md says why it is built as it is.
 
 #![forbid(unsafe_code)]
@@ -61,6 +62,7 @@ pub mod guide;
 #[doc(hidden)]
 pub mod internals;
 mod key;
+pub mod lambda;
 mod lease;
 mod lock;
 mod lock_set;
