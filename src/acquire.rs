@@ -78,6 +78,8 @@ pub(crate) struct Acquisition {
     until: Monotonic,
     in_flight: Option<BoxFuture<Answer>>,
     turn: Option<Turn>,
+    /// Whether it is left before it writes.
+    only_looks: bool,
     /// Whether the lock is ours, and not yet handed out.
     must_give_back: bool,
     handed_out: bool,
@@ -104,6 +106,7 @@ impl Acquisition {
             until,
             in_flight: None,
             turn: None,
+            only_looks: false,
             must_give_back: false,
             handed_out: false,
         })
@@ -118,7 +121,9 @@ impl Acquisition {
         let now = client.runtime.now();
         let until = now.mono.plus(terms.patience_to_look(now)?);
         let machine = Acquire::reading(new_version(client)?, now);
-        Self::new(client, Arc::new(terms), machine, until)
+        let mut looking = Self::new(client, Arc::new(terms), machine, until)?;
+        looking.only_looks = true;
+        Ok(looking)
     }
 
     /// Whoever was last seen to hold the lock.
@@ -185,9 +190,9 @@ impl Acquisition {
             (trust.expiry_base(sent), trust.is_doubtful(sent, skew))
         };
         let (client, terms) = (&self.client, &self.terms);
-        let timeout = client.attempt_timeout.min(match self.turn {
-            Some(_) => terms.attempt_from(sent),
-            None => terms.lease,
+        let timeout = client.attempt_timeout.min(match self.only_looks {
+            false => terms.attempt_from(sent),
+            true => terms.lease,
         });
         self.in_flight = Some(match self.machine.read(terms, sent) {
             Some(read) => client.send_prepared(read, &credentials, sent, timeout, skew),
@@ -282,9 +287,9 @@ impl Acquisition {
     /// Whether nothing more is to be begun. The wall clock alone goes on where a program stood
     /// still.
     fn is_late(&self, now: Moment) -> bool {
-        let is_too_near = match self.turn {
-            Some(_) => self.terms.is_late(now),
-            None => self.terms.limit.left(now).is_zero(),
+        let is_too_near = match self.only_looks {
+            false => self.terms.is_late(now),
+            true => self.terms.limit.left(now).is_zero(),
         };
         is_too_near || now.mono >= self.until
     }
