@@ -110,8 +110,9 @@ impl Lock {
         self
     }
 
-    /// How often a lease is renewed: 1 ms or more, and shorter than the lease. Default a fifth
-    /// of the lease.
+    /// How often a lease is renewed: 1 ms or more, and shorter than the lease; a fifth sooner at
+    /// most, at random, so that leases acquired together are not renewed together. Default a
+    /// fifth of the lease.
     #[must_use]
     pub fn heartbeat(mut self, period: Duration) -> Self {
         self.options.heartbeat = Some(period);
@@ -128,7 +129,9 @@ impl Lock {
     /// How often to try while another holds the lock: 1 ms to 1 h, a fifth more or less at
     /// random. Default 100 ms.
     ///
-    /// The first try is immediate, and one comes as soon as the other's lease is due to be dead;
+    /// The first try is immediate. The next ones come sooner than the interval, since what is held
+    /// briefly is soon free: after a tenth of it, a fifth, a half, then little less than the
+    /// whole, three tries more in all. One comes as soon as the other's lease is due to be dead.
     /// [`poll_by_reading`](Self::poll_by_reading) keeps to the interval alone.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {

@@ -55,8 +55,10 @@ struct Waiter {
 
 impl Waiter {
     fn new(skew: Duration) -> Self {
+        let mut machine = Acquire::new("mine".into(), at(0));
+        machine.waits = FIRST_WAITS.len();
         Self {
-            machine: Acquire::new("mine".into(), at(0)),
+            machine,
             terms: terms(skew),
             doubtful: false,
             abandoned: None,
@@ -176,6 +178,28 @@ fn rule_1_wakes_the_waiter_when_the_expiry_is_past_by_the_skew() {
         "{body}"
     );
     assert!(!takes_the_pair(&body));
+}
+
+#[test]
+fn what_is_held_briefly_is_tried_for_soon() {
+    let mut waiter = Waiter::new(NEVER);
+    waiter.machine = Acquire::new("mine".into(), at(0));
+    let other = || {
+        let long = Duration::from_secs(3600);
+        refused(lock("other", expires(3_600_000), long, None))
+    };
+    let mut now = 1000;
+    for wait in [10, 20, 50, 80, 80, 90, 100, 100, 100] {
+        waiter.attempt(at(now));
+        assert!(matches!(waiter.answered(at(now), other()), Verdict::Held));
+        let next = waiter.next_ms();
+        let around = wait * 4 / 5..=wait * 6 / 5;
+        assert!(around.contains(&(next - now)), "{wait}: {}", next - now);
+        now = next;
+    }
+    // So many tries more than by the interval alone.
+    let more = FIRST_WAITS.len() as f64 - f64::from(FIRST_WAITS.iter().sum::<u32>()) / 100.0;
+    assert!((2.0..=3.0).contains(&more), "{more}");
 }
 
 #[test]
