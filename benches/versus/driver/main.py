@@ -1,0 +1,111 @@
+"""The command: builds, measures, writes."""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import build, contention, cycles, many, plots, report, start
+from .peers import RESULTS, ROOT
+from .rows import Row
+from .server import Server
+from .targets import targets
+
+LOCAL = "DYNOLOCK_TEST_ENDPOINT"
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="benches/versus/run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small counts; no clean builds, no long hold")
+    parser.add_argument("--dynamodb-local", action="store_true",
+                        help="on DynamoDB Local in place of the embedded engine")
+    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--only", metavar="PART", action="append", choices=list(PARTS),
+                        help="measure this part, and keep what results.json has of the others")
+    options = parser.parse_args(arguments)
+    if options.dynamodb_local and LOCAL not in os.environ:
+        # It starts the server, and this again.
+        command = str(ROOT / ".ci" / "dynamodb-local")
+        os.execv(command, [command, sys.executable, str(ROOT / "benches/versus/run"), *arguments])
+    # So that what has been started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    say("building")
+    build.build_all()
+    results = RESULTS / "dynamodb-local" if options.dynamodb_local else RESULTS
+    rows = measure(options, results)
+    write(rows, options, results)
+
+
+# In the order of the table. Each takes a server, a folder for what must be written, and whether it
+# is to be quick.
+# To come: Lambda, process start to first answer, once there is an example to start.
+PARTS = {
+    "size": lambda server, scratch, quick: [
+        *build.sizes(), *build.crates(), *([] if quick else build.clean_builds())],
+    "start": lambda server, scratch, quick: [
+        *start.cold(server, scratch, 5 if quick else 20), *start.bad_environments(server, scratch)],
+    "cycle": lambda server, scratch, quick: [
+        *cycles.one(server, scratch, 5 if quick else 20, 200 if quick else 500),
+        *cycles.rates(server, scratch, 2 if quick else 5, 1000 if quick else 5000)],
+    "contention": lambda server, scratch, quick: [
+        *contention.hand_over(server, 4 if quick else 20),
+        *contention.take_over(server, 1 if quick else 5, lease=5)],
+    "many": lambda server, scratch, quick: [] if quick else [*many.many(server, 10_000, 180)],
+}
+
+
+def measure(options, results):
+    """The rows, in their order."""
+    kept = {}
+    if options.only:
+        kept = json.loads((results / "results.json").read_text())["parts"]
+    rows = {}
+    with tempfile.TemporaryDirectory(prefix="versus-") as scratch:
+        scratch = Path(scratch)
+        upstream = os.environ[LOCAL].removeprefix("http://") if options.dynamodb_local else None
+        with Server(scratch, upstream) as server:
+            server.create_tables()
+            cycles.record(server, scratch)
+            for part, measured in PARTS.items():
+                if options.only and part not in options.only:
+                    rows[part] = [Row(**row) for row in kept.get(part, [])]
+                else:
+                    say(part)
+                    rows[part] = measured(server, scratch, options.quick)
+    return rows
+
+
+def write(parts, options, results):
+    rows = [row for part in parts.values() for row in part]
+    aims = targets(rows)
+    conditions = describe(options)
+    document = report.document(rows, aims, conditions)
+    print(document)
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "table.md").write_text(document)
+    (results / "results.json").write_text(json.dumps({
+        "conditions": conditions,
+        "parts": {name: [row.as_json() for row in part] for name, part in parts.items()},
+        "targets": [{**vars(aim), "met": aim.met} for aim in aims],
+    }, indent=1) + "\n")
+    for name, content in plots.plots(rows):
+        (results / name).write_text(content)
+    if options.write_readme:
+        report.write_readme(rows, conditions)
+
+
+def describe(options):
+    server = "DynamoDB Local" if options.dynamodb_local else "the embedded engine, in memory"
+    quick = " --quick" if options.quick else ""
+    local = " --dynamodb-local" if options.dynamodb_local else ""
+    return (f"By `benches/versus/run{quick}{local}`, on {platform.machine()} {platform.system()} with "
+            f"{os.cpu_count()} cores; server: {server}.")
+
+
+def say(what):
+    print(f"[{time.strftime('%H:%M:%S')}] {what}", file=sys.stderr, flush=True)

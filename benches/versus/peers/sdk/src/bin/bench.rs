@@ -1,0 +1,5 @@
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    common::bench::<versus_sdk::Sdk>()
+}
