@@ -37,8 +37,8 @@ def main(arguments):
     say("building")
     build.build_all()
     results = RESULTS / "dynamodb-local" if options.dynamodb_local else RESULTS
-    rows = measure(options, results)
-    write(rows, options, results)
+    measure(options, results)
+    print((results / "table.md").read_text())
 
 
 # In the order of the table. Each takes a server, a folder for what must be written, and whether it
@@ -51,7 +51,7 @@ PARTS = {
         *start.cold(server, scratch, 5 if quick else 20), *start.bad_environments(server, scratch)],
     "cycle": lambda server, scratch, quick: [
         *cycles.one(server, scratch, 5 if quick else 20, 200 if quick else 500),
-        *cycles.rates(server, scratch, 2 if quick else 5, 1000 if quick else 5000)],
+        *cycles.rates(server, scratch, 2 if quick else 5, 1000 if quick else 2000)],
     "contention": lambda server, scratch, quick: [
         *contention.hand_over(server, 4 if quick else 20),
         *contention.take_over(server, 1 if quick else 5, lease=5)],
@@ -60,37 +60,32 @@ PARTS = {
 
 
 def measure(options, results):
-    """The rows, in their order."""
-    kept = {}
-    if options.only:
-        kept = json.loads((results / "results.json").read_text())["parts"]
-    rows = {}
+    """Writes down what there is after each part: the whole takes long."""
+    parts, file = {}, results / "results.json"
+    if options.only and file.exists():
+        for part, rows in json.loads(file.read_text())["parts"].items():
+            parts[part] = [Row(**row) for row in rows]
     with tempfile.TemporaryDirectory(prefix="versus-") as scratch:
         scratch = Path(scratch)
         upstream = os.environ[LOCAL].removeprefix("http://") if options.dynamodb_local else None
         with Server(scratch, upstream) as server:
             server.create_tables()
             cycles.record(server, scratch)
-            for part, measured in PARTS.items():
-                if options.only and part not in options.only:
-                    rows[part] = [Row(**row) for row in kept.get(part, [])]
-                else:
-                    say(part)
-                    rows[part] = measured(server, scratch, options.quick)
-    return rows
+            for part in options.only or PARTS:
+                say(part)
+                parts[part] = PARTS[part](server, scratch, options.quick)
+                write(parts, options, results)
 
 
 def write(parts, options, results):
-    rows = [row for part in parts.values() for row in part]
+    rows = [row for part in PARTS for row in parts.get(part, [])]
     aims = targets(rows)
     conditions = describe(options)
-    document = report.document(rows, aims, conditions)
-    print(document)
     results.mkdir(parents=True, exist_ok=True)
-    (results / "table.md").write_text(document)
+    (results / "table.md").write_text(report.document(rows, aims, conditions))
     (results / "results.json").write_text(json.dumps({
         "conditions": conditions,
-        "parts": {name: [row.as_json() for row in part] for name, part in parts.items()},
+        "parts": {part: [row.as_json() for row in parts[part]] for part in PARTS if part in parts},
         "targets": [{**vars(aim), "met": aim.met} for aim in aims],
     }, indent=1) + "\n")
     for name, content in plots.plots(rows):

@@ -71,12 +71,13 @@ class Server:
 
     def environment(self, url):
         """Of a program that is to find this server at one of its addresses."""
-        return {
+        found = {
             "AWS_ENDPOINT_URL": url,
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "example",
-            # Whom to believe: dynolock reads the first, the SDK's TLS the second.
-            "AWS_CA_BUNDLE": str(self.authority),
-            "SSL_CERT_FILE": str(self.authority),
         }
+        if url == self.tls:
+            # Whom to believe: dynolock reads the first, the SDK's TLS the second.
+            found["AWS_CA_BUNDLE"] = found["SSL_CERT_FILE"] = str(self.authority)
+        return found
