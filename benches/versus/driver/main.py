@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import build, contention, cycles, many, plots, report, start
-from .peers import RESULTS, ROOT
+from . import build, contention, cycles, many, peers, plots, readme, report, start
+from .peers import RESULTS, ROOT, TARGET
 from .rows import Row
 from .server import Server
 from .targets import targets
@@ -21,22 +21,32 @@ LOCAL = "DYNOLOCK_TEST_ENDPOINT"
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="benches/versus/run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small counts; no clean builds, no long hold")
+    parser.add_argument("--quick", action="store_true", help="small counts; no clean builds, no long hold; results in target/results/")
     parser.add_argument("--dynamodb-local", action="store_true",
                         help="on DynamoDB Local in place of the embedded engine")
     parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--only", metavar="PART", action="append", choices=list(PARTS),
                         help="measure this part, and keep what results.json has of the others")
+    parser.add_argument("--peer", metavar="NAME", action="append",
+                        choices=[peer.name for peer in peers.ALL],
+                        help="leave out the peers that are not named")
     options = parser.parse_args(arguments)
+    if options.write_readme and (options.quick or options.peer or options.dynamodb_local):
+        parser.error("the README shows a full run on the embedded engine")
     if options.dynamodb_local and LOCAL not in os.environ:
         # It starts the server, and this again.
         command = str(ROOT / ".ci" / "dynamodb-local")
         os.execv(command, [command, sys.executable, str(ROOT / "benches/versus/run"), *arguments])
     # So that what has been started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.peer:
+        peers.choose(options.peer)
     say("building")
     build.build_all()
-    results = RESULTS / "dynamodb-local" if options.dynamodb_local else RESULTS
+    # Only what took its time is kept in the repository.
+    results = TARGET / "results" if options.quick or options.peer else RESULTS
+    if options.dynamodb_local:
+        results /= "dynamodb-local"
     measure(options, results)
     print((results / "table.md").read_text())
 
@@ -91,7 +101,7 @@ def write(parts, options, results):
     for name, content in plots.plots(rows):
         (results / name).write_text(content)
     if options.write_readme:
-        report.write_readme(rows, conditions)
+        readme.write(rows, conditions)
 
 
 def describe(options):

@@ -34,3 +34,9 @@ RAW = Peer("raw", "raw socket", "locks-1", locks=False)
 # The order in which they take turns, and of the columns.
 ALL = [DYNOLOCK, LEASE, SDK, RAW]
 LOCKING = [peer for peer in ALL if peer.locks]
+
+
+def choose(names):
+    """Leaves the others out of both lists. dynolock stays: the floor repeats what it has sent."""
+    for peers in (ALL, LOCKING):
+        peers[:] = [peer for peer in peers if peer.name in names or peer is DYNOLOCK]

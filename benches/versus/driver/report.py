@@ -1,8 +1,6 @@
-"""The table in Markdown, and its place in the README."""
+"""The table in Markdown."""
 
-from .peers import ALL, LEASE, ROOT, SDK
-
-BEGIN, END = "<!-- versus: written by benches/versus/run -->", "<!-- versus: end -->"
+from .peers import ALL, LEASE, SDK
 
 FORMATS = {
     "bytes": lambda value: f"{value:,.0f}",
@@ -70,17 +68,3 @@ def target_table(targets):
 
 def document(rows, targets, conditions):
     return (f"# Results\n\n{conditions}\n\n{table(rows)}\n## Targets\n\n{target_table(targets)}")
-
-
-def write_readme(rows, conditions):
-    """Replaces what is between the markers, which must be there."""
-    file = ROOT / "README.md"
-    text = file.read_text()
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    plots = "\n".join(
-        f"![{title}](benches/versus/results/{name}.svg)"
-        for name, title in (("size", "Bytes, crates and build"), ("start", "Cold start"),
-                            ("cycle", "One cycle"), ("hand-over", "Hand-over"), ("many", "Many leases"))
-        if (ROOT / "benches/versus/results" / f"{name}.svg").exists())
-    file.write_text(f"{head}{BEGIN}\n{conditions}\n\n{table(rows)}\n{plots}\n{END}{tail}")
