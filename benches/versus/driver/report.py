@@ -27,6 +27,8 @@ def footnotes(rows):
     for row in rows:
         if row.name.startswith("cold_") and LEASE.name in row.values:
             notes[row.name, LEASE.name] = "asks for the table and its time to live first: two requests more"
+        for peer in row.samples.get("failed", ()):
+            notes[row.name, peer] = "a cycle failed; results.json has the error"
         if row.name == "many_memory" and LEASE.name in row.values:
             notes[row.name, LEASE.name] = "replaces the item, and never sees what was in it"
         if row.name == "take_over":
