@@ -1,0 +1,33 @@
+//! Locks and releases an item again and again: the measure of the crate's instructions.
+//!
+//! `cycles TABLE KEY COUNT` locks the item of `TABLE` whose partition key `id` is `KEY`, and
+//! releases it, COUNT times. Region, endpoint and credentials come from the environment.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (table, key, count) = (arguments.next(), arguments.next(), arguments.next());
+    let count = count.and_then(|count| count.parse().ok());
+    let (Some(table), Some(key), Some(count)) = (table, key, count) else {
+        eprintln!("usage: cycles TABLE KEY COUNT");
+        return ExitCode::from(64);
+    };
+    match cycle(table, key, count).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn cycle(table: String, key: String, count: u64) -> Result<(), dynolock::Error> {
+    let client = dynolock::Client::from_env()?;
+    let lock = client.lock(table, ("id", key));
+    for _ in 0..count {
+        lock.acquire().await?.release().await?;
+    }
+    Ok(())
+}
