@@ -4,6 +4,7 @@
 //! releases it, COUNT times. Region, endpoint and credentials come from the environment.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -25,7 +26,8 @@ async fn main() -> ExitCode {
 
 async fn cycle(table: String, key: String, count: u64) -> Result<(), dynolock::Error> {
     let client = dynolock::Client::from_env()?;
-    let lock = client.lock(table, ("id", key));
+    // No heartbeat is due, however slow the machine is.
+    let lock = client.lock(table, ("id", key)).lease(Duration::from_secs(60));
     for _ in 0..count {
         lock.acquire().await?.release().await?;
     }

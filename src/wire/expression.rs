@@ -5,6 +5,7 @@
 //! See <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html>.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_core::ser::{Serialize, SerializeMap, Serializer};
 
@@ -77,7 +78,8 @@ pub(crate) struct Placeholder {
 
 impl std::fmt::Display for Placeholder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}", self.sigil, self.number)
+        f.write_char(self.sigil)?;
+        self.number.fmt(f)
     }
 }
 

@@ -69,12 +69,19 @@ impl Operation for Write<'_> {
     }
 
     fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        json(self)
     }
 
     fn outcome(answer: &Response<Bytes>) -> Outcome {
         super::response::outcome(answer)
     }
+}
+
+/// The JSON of a body. Most of an acquisition's fits at once.
+pub(super) fn json(body: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut json = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut json, body)?;
+    Ok(json)
 }
 
 /// Reads one item, strongly consistently:
@@ -138,7 +145,7 @@ impl Operation for Read<'_> {
     }
 
     fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        json(self)
     }
 
     fn outcome(answer: &Response<Bytes>) -> Outcome<Self::Refusal> {

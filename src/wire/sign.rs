@@ -1,7 +1,7 @@
 //! Signature Version 4: the only file that knows how it is made.
 //!
 //! What is signed is put together here, for the requests that a lock sends: no query, and a path
-//! that needs no encoding. Keys and signatures are made by `aws_sigv4`.
+//! that needs no encoding. The key is made by `aws_sigv4`.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::http::{HeaderValue, Request, header};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
@@ -29,7 +30,8 @@ pub(crate) struct Signer {
 struct Key {
     secret: Box<str>,
     date: Box<str>,
-    bytes: Box<[u8]>,
+    /// With the key in it already.
+    mac: Hmac<Sha256>,
 }
 
 impl Signer {
@@ -85,7 +87,7 @@ impl Signer {
             &request_hash,
         ]
         .concat();
-        let signature = self.signature(aws.secret_access_key(), date, time, to_sign.as_bytes());
+        let signature = self.signature(aws.secret_access_key(), date, time, to_sign.as_bytes())?;
         let authorization = [
             ALGORITHM,
             " Credential=",
@@ -104,20 +106,28 @@ impl Signer {
         Ok(())
     }
 
-    fn signature(&self, secret: &str, date: &str, time: SystemTime, to_sign: &[u8]) -> String {
+    fn signature(
+        &self,
+        secret: &str,
+        date: &str,
+        time: SystemTime,
+        to_sign: &[u8],
+    ) -> Result<String, SignError> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = match &mut *key {
             Some(key) if *key.date == *date && *key.secret == *secret => key,
             other => {
                 let bytes = v4::generate_signing_key(secret, time, &self.region, &self.service);
+                let mac = Hmac::new_from_slice(bytes.as_ref());
                 other.insert(Key {
                     secret: secret.into(),
                     date: date.into(),
-                    bytes: bytes.as_ref().into(),
+                    mac: mac.map_err(|_| SignError::Key)?,
                 })
             }
         };
-        v4::calculate_signature(&key.bytes, to_sign)
+        let signature = key.mac.clone().chain_update(to_sign).finalize();
+        Ok(hexadecimal(&signature.into_bytes()))
     }
 }
 
@@ -177,7 +187,8 @@ fn canonical(request: &Request<Bytes>) -> Result<(String, String), SignError> {
     // Several of one name stay in their order.
     headers.sort_by_key(|(name, _)| *name);
 
-    let mut whole = [request.method().as_str(), "\n", uri.path(), "\n\n"].concat();
+    let mut whole = String::with_capacity(512);
+    whole.extend([request.method().as_str(), "\n", uri.path(), "\n\n"]);
     let mut names = String::new();
     let mut last = "";
     for (name, text) in headers {
@@ -210,9 +221,13 @@ fn is_plain(path: &str) -> bool {
 
 /// SHA-256, in lower-case hexadecimal.
 fn hash(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
             text.push(char::from(DIGITS[usize::from(digit)]));
         }
@@ -231,6 +246,8 @@ pub(crate) enum SignError {
     Path,
     #[error("the request cannot be signed: not ASCII text in the header {0}")]
     Header(Box<str>),
+    #[error("the request cannot be signed: the key cannot be used")]
+    Key,
 }
 
 #[cfg(test)]

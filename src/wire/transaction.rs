@@ -8,7 +8,7 @@ use serde_core::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_core::ser::{Serialize, SerializeMap, Serializer};
 
 use super::expression::Placeholders;
-use super::operation::{Action, Operation, Write};
+use super::operation::{Action, Operation, Write, json};
 use super::response::{
     Failure, FailureKind, LONGEST_MESSAGE, LONGEST_NAME, Outcome, kind_of, outcome_of, printable,
     under, unreadable,
@@ -105,7 +105,7 @@ impl Operation for Transaction<'_> {
     }
 
     fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        json(self)
     }
 
     fn outcome(answer: &Response<Bytes>) -> Outcome<Reasons> {
