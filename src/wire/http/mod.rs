@@ -260,7 +260,8 @@ async fn read(answer: Response<Incoming>) -> Result<Response<Bytes>, SendError> 
     if announced > LONGEST_ANSWER {
         return Err(too_long());
     }
-    let mut whole = Vec::with_capacity(announced);
+    // What is announced need not come.
+    let mut whole = Vec::with_capacity(announced.min(1 << 20));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| SendError::NoAnswer(reason(error)))?;
         // Whatever is not data is a trailer, which nobody asked for.
