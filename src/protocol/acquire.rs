@@ -22,7 +22,7 @@ const MOST_ATTEMPTS: usize = 64;
 /// A throttled waiter doubles its interval up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// The first waits, in hundredths of the retry interval: what is held briefly is soon free. They
-/// make three tries more than the interval alone would, however long it is.
+/// make two or three tries more than the interval alone would, however long it is.
 const FIRST_WAITS: [u32; 6] = [10, 20, 50, 80, 80, 90];
 
 /// One acquisition on its way: one version, any number of attempts, and reads between them.
@@ -396,20 +396,21 @@ impl Acquire {
             Sight::Free => (self.reading, self.reading, None),
             Sight::Held(due) => (false, false, due),
         };
-        let interval = terms.retry_interval;
-        self.next_at = if terms.polling.is_some() {
+        if terms.polling.is_some() {
             self.reading = !by_writing;
             self.keep_pace(terms);
-            self.allowed_at
-        } else {
-            let wait = around.jitter.around(self.next_wait(interval));
-            let interval_ends = now.mono.plus(wait);
-            due.map_or(interval_ends, |due| interval_ends.min(due))
-        };
+        }
         if at_once {
             self.next_at = now.mono;
             return Verdict::Free;
         }
+        self.next_at = if terms.polling.is_some() {
+            self.allowed_at
+        } else {
+            let wait = around.jitter.around(self.next_wait(terms.retry_interval));
+            let wait_ends = now.mono.plus(wait);
+            due.map_or(wait_ends, |due| wait_ends.min(due))
+        };
         Verdict::Held
     }
 
@@ -448,10 +449,11 @@ impl Acquire {
         self.allowed_at = last.plus(terms.retry_interval);
     }
 
-    /// The same of a request that failed, which is not repeated quickly while another holds the
-    /// lock.
+    /// The same of a request that failed, which is not repeated quickly once the lock was seen to
+    /// be held. One that was sent at once has its place taken from the next interval already.
     fn keep_pace_when_waiting(&mut self, terms: &Terms) {
-        if terms.polling.is_some() && self.watch.holder().is_some() {
+        let in_its_place = self.sent_at >= self.allowed_at;
+        if terms.polling.is_some() && self.watch.holder().is_some() && in_its_place {
             self.keep_pace(terms);
         }
     }

@@ -185,8 +185,10 @@ fn a_failed_request_is_repeated_as_what_it_was() {
         waiter.answered(at(210), read(free()));
         waiter.send(at(210));
         waiter.answered(at(220), outcome(unavailable()));
-        assert_eq!(waiter.next_ms(), 400, "two intervals after the read");
-        assert!(!waiter.send(at(400)), "still an attempt");
+        assert_eq!(waiter.next_ms(), 300, "in the place that it took");
+        assert!(!waiter.send(at(300)), "still an attempt");
+        waiter.answered(at(310), outcome(unavailable()));
+        assert_eq!(waiter.next_ms(), 400, "and then one an interval");
     }
 }
 
