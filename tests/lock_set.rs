@@ -727,3 +727,18 @@ async fn a_transfer_by_a_set_and_a_transaction() {
         (json!("90"), json!("110"))
     );
 }
+
+/// Nobody looks at the set, whose other lock was held for a short time only.
+#[tokio::test]
+async fn a_waiter_in_the_queue_notices_that_a_set_is_lost_by_its_other_lock() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let short = scene.lock(&client, "a").lease(ms(1000));
+    let locks = [short, scene.lock(&client, "b")];
+    let leases = soon(client.lock_all(locks).acquire()).await.expect("free");
+    let waiting = soon(scene.lock(&client, "b").acquire()).await;
+    let lease = waiting.expect("the set is lost");
+    assert!(lease.fencing_token() > leases[1].fencing_token());
+    assert!(!leases.is_held());
+    scene.assert_holds("b", &lease, "taken over").await;
+}

@@ -224,11 +224,7 @@ impl Core {
     /// sooner at most, so that leases that were acquired together are not renewed together.
     fn next_beat(&self, jitter: &mut Jitter) -> (Monotonic, Monotonic) {
         let sent = self.state().sent_at();
-        let period = self.terms.heartbeat;
-        (
-            sent,
-            sent.plus(period - period.mul_f64(jitter.fraction() / 5.0)),
-        )
+        (sent, sent.plus(jitter.up_to(self.terms.heartbeat)))
     }
 
     /// The heartbeat task.
@@ -428,7 +424,7 @@ impl Life for Core {
     fn ends(&self, now: Moment) -> Option<Monotonic> {
         match self.notice_any_loss(now) {
             Some(_) => None,
-            None => Some(now.mono.plus(self.state().remaining(now))),
+            None => Some(now.mono.plus(self.remaining(now))),
         }
     }
 }

@@ -40,6 +40,11 @@ impl Jitter {
         (z >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// The duration, a fifth shorter at most.
+    pub(crate) fn up_to(&mut self, duration: Duration) -> Duration {
+        duration.mul_f64(1.0 - self.fraction() / 5.0)
+    }
+
     /// The duration, a fifth longer or shorter at most.
     pub(crate) fn around(&mut self, duration: Duration) -> Duration {
         duration.mul_f64(0.8 + 0.4 * self.fraction())
@@ -69,6 +74,18 @@ mod tests {
         assert!((160..=200).contains(&longest(4)));
         assert!((900..=1000).contains(&longest(40)));
         assert!((900..=1000).contains(&longest(u32::MAX)));
+    }
+
+    #[test]
+    fn a_period_is_spread_over_its_last_fifth() {
+        let mut jitter = Jitter::new(3);
+        let period = Duration::from_millis(100);
+        let all = (0..1000).map(|_| jitter.up_to(period).as_micros());
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        assert!((80_000..81_000).contains(&all[0]), "{}", all[0]);
+        assert!((99_000..=100_000).contains(&all[999]), "{}", all[999]);
+        assert!((89_000..91_000).contains(&all[500]), "{}", all[500]);
     }
 
     #[test]
