@@ -365,7 +365,8 @@ pub(crate) async fn give_back(
 ) {
     let runtime = &client.runtime;
     let mut failures = 0;
-    while runtime.now().mono < ends {
+    let is_late = |now: Moment| now.mono >= ends || terms.limit.left(now).is_zero();
+    while !is_late(runtime.now()) {
         let outcome = match client.credentials(ends).await {
             Ok(credentials) => {
                 let write = abandon(terms, version);

@@ -160,7 +160,8 @@ async fn break_held(client: &Arc<Shared>, terms: Terms, holder: &Holder) -> Resu
         let pause = client.pause(failures, &failure, terms.retry_interval, &mut jitter);
         let again = runtime.now().mono.plus(pause);
         runtime.sleep_until(again.min(until)).await;
-        if runtime.now().mono >= until {
+        let now = runtime.now();
+        if now.mono >= until || terms.limit.left(now).is_zero() {
             let late = |failure| Error::out_of_time(Some(failure));
             return Err(given_up(&forced, failure, late));
         }

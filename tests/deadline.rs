@@ -131,7 +131,7 @@ async fn a_wait_ends_before_the_deadline_with_the_errors_of_the_timeout() {
         .await
         .expect("free");
     let lock = scene.lock(&client, "b").lease(ms(500));
-    let error = soon(lock.deadline(from_now(ms(700))).acquire()).await;
+    let error = soon(lock.deadline(from_now(ms(1500))).acquire()).await;
     assert!(error.expect_err("held").is_held());
     scene.assert_holds("b", &ours, "untouched").await;
 }
@@ -241,7 +241,7 @@ async fn each_lock_of_a_set_ends_at_its_own_deadline() {
     // The wait ends by the earlier one.
     let theirs = soon(scene.lock(&scene.rival(), "b").acquire()).await;
     let theirs = theirs.expect("free");
-    let deadlines = [ms(900), LONG].map(from_now);
+    let deadlines = [ms(2500), LONG].map(from_now);
     let locks = ["a", "b"].into_iter().zip(deadlines);
     let locks =
         locks.map(|(id, deadline)| scene.lock(&client, id).lease(ms(500)).deadline(deadline));
