@@ -25,8 +25,9 @@ async fn main() -> ExitCode {
 }
 
 async fn cycle(table: String, key: String, count: u64) -> Result<(), dynolock::Error> {
-    let client = dynolock::Client::from_env()?;
-    // No heartbeat is due, however slow the machine is.
+    let builder = dynolock::Client::builder().environment();
+    let client = builder.attempt_timeout(Duration::from_secs(60)).build()?;
+    // No heartbeat is due and no attempt given up, however slow the machine is.
     let lock = client.lock(table, ("id", key)).lease(Duration::from_secs(60));
     for _ in 0..count {
         lock.acquire().await?.release().await?;
