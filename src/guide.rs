@@ -133,8 +133,8 @@
 //!
 //! **An unknown outcome is said.** Where an answer is missing, the next attempt finds out what
 //! became of the one before. It cannot where the lease is lost meanwhile, where DynamoDB stays out
-//! of reach, or, for a [`commit`] or [`delete_item`], where another has come by then: then the error
-//! [is unknown](crate::Error::is_outcome_unknown). Lock the item again and look: what is not there
+//! of reach, or where the answer shows another's lock, or none: a copy of the write may have come
+//! before. Then the error [is unknown](crate::Error::is_outcome_unknown). Lock the item again and look: what is not there
 //! then will never be. So make it visible in the record whether a piece of work is
 //! done, by a state, a step or an identifier; `add` alone does not tell. A process that is killed
 //! leaves the same question, with nobody to report it.
@@ -166,7 +166,7 @@
 //! | | capacity, for an item of *n* KB |
 //! |---|---|
 //! | [`acquire`]; [`resume`] | *n* write units, and *n* for every try while it is held |
-//! | a heartbeat, [`renew`](crate::Lease::renew) | *n* write units; 5 a lease by default |
+//! | a heartbeat, [`renew`](crate::Lease::renew) | *n* write units; 5 or 6 a lease by default |
 //! | [`update`], [`commit`], [`delete_item`], [`release`] | *n* write units |
 //! | a try that [polls by reading](crate::Lock::poll_by_reading), [`holder`] | *n* ÷ 4 read units, rounded up |
 //! | [`transaction`] | 2 *n* write units an item, also where it is refused |
@@ -175,7 +175,7 @@
 //!
 //! So a record of 1 KB is read, changed and written for two write units. Beside that:
 //!
-//! - **Heartbeats** are the larger part where work is long: a lease of 10 s is renewed every 2 s.
+//! - **Heartbeats** are the larger part where work is long: a lease of 10 s is renewed every 2 s, or a little sooner.
 //!   Choose the longest [lease](crate::Lock::lease) for which a crash may block the others.
 //! - **Waiters** pay for each try. A longer [interval](crate::Lock::retry_interval) is cheaper and
 //!   slower; reads are cheaper still.

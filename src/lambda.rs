@@ -14,7 +14,7 @@
 //!     Ok(client)
 //! }
 //!
-//! // For each invocation; `deadline` is `context.deadline()`.
+//! // For each invocation; `deadline` is `context.deadline()` less the time that the answer needs.
 //! async fn ship(client: &Client, order: &str, deadline: SystemTime) -> Result<(), Error> {
 //!     let lock = client.lock("orders", ("id", order)).existing_only().deadline(deadline);
 //!     let shipped = async { lock.acquire().await?.commit(Update::new().set("state", "shipped")).await };
@@ -45,13 +45,13 @@
 //!
 //! | what | to |
 //! |---|---|
-//! | [`deadline`](crate::Lock::deadline) | `context.deadline()`, anew for each invocation |
+//! | [`deadline`](crate::Lock::deadline) | `context.deadline()` less some 300 ms, anew for each invocation: where DynamoDB does not answer, `drain` takes until then, and the function's own answer comes after it |
 //! | timeout of the function | the work, the wait for the lock, and a second: so much is [kept back](crate::Lock::deadline) |
 //! | [`lease`](crate::Lock::lease) | for how long a crash may block the others: 10 s is a good choice. The default of 500 ms leaves a function with a small share of a CPU little time for a renewal |
 //! | [`timeout`](crate::Lock::timeout) | short: waiting is paid for. Where the event comes from a queue, fail and let it come again |
-//! | [`heartbeat`](crate::Lock::heartbeat) | nothing; work that is shorter than a fifth of the lease sends none |
+//! | [`heartbeat`](crate::Lock::heartbeat) | nothing; work that is shorter than a seventh of the lease sends none |
 //! | [`attempt_timeout`](crate::ClientBuilder::attempt_timeout) | nothing: 1 s |
-//! | memory | CPU comes with memory, one whole at 1,769 MB ([AWS: memory](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)). 128 MB do; the handshake of TLS is what takes longer with less |
+//! | memory | CPU comes with memory, one whole at 1,769 MB ([AWS: memory](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)). The handshake of TLS is what takes longer with less |
 //! | runtime of Tokio | `current_thread`, below 1,769 MB |
 //! | region, credentials | nothing: [`Client::from_env`](crate::Client::from_env) reads what Lambda sets |
 //!

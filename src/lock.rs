@@ -62,7 +62,7 @@ impl Lock {
     }
 
     /// The instant of the wall clock by which everything ends: the wait, every lease, and what runs
-    /// in the background. Default none. In Lambda it is `context.deadline()`; see
+    /// in the background. Default none. In Lambda it is a little before `context.deadline()`; see
     /// [`lambda`](crate::lambda).
     ///
     /// - **Too late**: where less is left than the length of the lease, at most 1 s, it is refused
@@ -71,11 +71,14 @@ impl Lock {
     ///   time, or at the [timeout](Self::timeout), where that is earlier; with the errors of the
     ///   timeout in either case.
     /// - **Leases** end at the deadline at the latest, whatever renews or [extends](Lease::extend)
-    ///   them. So whoever is killed at the deadline leaves no lock behind it. A lease that ends
-    ///   there is not renewed any more, and is [lost](crate::Lost::Expired) then if it is still
+    ///   them. So whoever is killed at the deadline leaves no lock that lasts beyond it; others
+    ///   take it once they know it to be over, as any other. A lease that ends there is not renewed any more, and is [lost](crate::Lost::Expired) then if it is still
     ///   held.
     /// - **Releases and clean-up** in the background end by it; [`drain`](crate::Client::drain)
     ///   returns. What could not be released until then ends with its lease.
+    ///
+    /// All this takes until the deadline itself where DynamoDB does not answer: whoever has to say
+    /// something after it, as a Lambda function its answer, gives an instant before its own end.
     ///
     /// It is an instant and no duration: make the lock anew, or its deadline, for each piece of work.
     /// [`holder`](Self::holder), [`wait_free`](Self::wait_free) and
@@ -131,7 +134,7 @@ impl Lock {
     ///
     /// The first try is immediate. The next ones come sooner than the interval, since what is held
     /// briefly is soon free: after a tenth of it, a fifth, a half, then little less than the
-    /// whole, three tries more in all. One comes as soon as the other's lease is due to be dead.
+    /// whole, two or three tries more in all. One comes as soon as the other's lease is due to be dead.
     /// [`poll_by_reading`](Self::poll_by_reading) keeps to the interval alone.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {

@@ -19,7 +19,7 @@ const MOST_LOCKS: usize = 100;
 ///
 /// Cheap to clone. Each lock keeps its own lease, heartbeat, owner and other options. For the set
 /// counts the shortest [`timeout`](Lock::timeout) and the longest
-/// [`retry_interval`](Lock::retry_interval) among them, it waits until the earliest
+/// [`retry_interval`](Lock::retry_interval) among them, from the first wait on; it waits until the earliest
 /// [`deadline`](Lock::deadline), and is given up where one of them is
 /// [cancelled](Lock::cancelled_by).
 ///
