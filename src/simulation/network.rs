@@ -105,6 +105,8 @@ struct Copy {
     /// What its fate is, for the statistics.
     label: Option<&'static str>,
     answer: AnswerFate,
+    /// Who waits for an answer, as long as somebody does.
+    waiting: Weak<Mutex<Slot>>,
 }
 
 enum AnswerFate {
@@ -285,6 +287,7 @@ impl Network {
                         signed_at,
                         label,
                         answer,
+                        waiting: to.clone(),
                     };
                     self.launch(copy.after, it);
                 }
@@ -320,16 +323,23 @@ impl Network {
             signed_at,
             label,
             answer,
+            waiting,
         } = copy;
+        let mut arrival = arrival;
         let Arrival { sender, sent, .. } = arrival;
         let now = self.world.now();
-        let (checks, offset) = {
+        let (checks, offset, lease) = {
             let state = self.state();
             (
                 state.weather.checks_signatures,
                 state.weather.date.unwrap_or(0),
+                state.weather.lease,
             )
         };
+        // Late is also what was slow and comes when its sender has turned to something else, such
+        // as cleaning up: near a deadline an attempt is soon given up.
+        let is_slow = now - arrival.sent_at > lease / 8;
+        arrival.straggles |= is_slow && waiting.strong_count() == 0;
         let server_time = server::seconds(now, offset);
         let outcome = if checks && signed_at.is_some_and(|at| (at - server_time).abs() > 900) {
             self.count("signature refused");
