@@ -365,8 +365,7 @@ pub(crate) async fn give_back(
 ) {
     let runtime = &client.runtime;
     let mut failures = 0;
-    let is_late = |now: Moment| now.mono >= ends || terms.limit.left(now).is_zero();
-    while !is_late(runtime.now()) {
+    while runtime.now().mono < ends {
         let outcome = match client.credentials(ends).await {
             Ok(credentials) => {
                 let write = abandon(terms, version);
