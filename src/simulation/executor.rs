@@ -234,6 +234,10 @@ impl World {
         self.state().nodes[node].alive
     }
 
+    pub(super) fn is_frozen(&self, node: NodeId) -> bool {
+        self.state().nodes[node].frozen
+    }
+
     /// Stops polling the node's tasks, until `thaw`.
     pub(super) fn freeze(&self, node: NodeId, how: Freeze) {
         let mut guard = self.state();

@@ -381,7 +381,11 @@ impl Network {
                         && to.strong_count() > 0
                     {
                         let now = world.peek(sender.node);
-                        world.history().proved(&version, sent, lease, now);
+                        match world.is_frozen(sender.node) {
+                            false => world.history().proved(&version, sent, lease, now),
+                            // It is read after the thaw, which may be too late.
+                            true => world.history().shorten(&version),
+                        }
                     }
                     network.state().answered.insert(sender.node, world.now());
                     fill(&to, Ok(response));
