@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::executor::{NodeId, World};
 use super::ledger::Ledger;
-use crate::clock::Moment;
+use crate::clock::{Moment, Wall};
 
 /// Index of an item in a run.
 pub(super) type Item = usize;
@@ -89,6 +89,8 @@ struct Call {
     ended: Option<u64>,
     /// Its process ended before it could.
     crashed: bool,
+    /// When it has to be over, clean-up included, by its machine's wall clock.
+    deadline: Option<Wall>,
 }
 
 /// A token that was given to a user.
@@ -195,8 +197,14 @@ impl History {
             began: now,
             ended: None,
             crashed: false,
+            deadline: None,
         });
         CallId(self.calls.len() - 1)
+    }
+
+    /// The call is for a lock with a deadline.
+    pub(super) fn limit_call(&mut self, call: CallId, deadline: Wall) {
+        self.calls[call.0].deadline = Some(deadline);
     }
 
     /// The call has come back, or its future was dropped.
@@ -235,7 +243,8 @@ impl History {
     }
 
     /// Whether every acquisition of the node that may have sent a request at `sent` was still
-    /// waiting when that was carried out, at `applied`, and had been given up by `before`.
+    /// waiting when that was carried out, at `applied`, had been given up by `before`, and still
+    /// had time to be cleaned up by `wall`.
     pub(super) fn given_up_before(
         &self,
         node: NodeId,
@@ -243,6 +252,7 @@ impl History {
         sent: u64,
         applied: u64,
         before: u64,
+        wall: Wall,
     ) -> bool {
         let mut calls = self.calls.iter().filter(|call| {
             call.node == node
@@ -252,8 +262,9 @@ impl History {
                 && call.ended.is_none_or(|ended| ended >= sent)
         });
         calls.all(|call| {
+            let has_time = call.deadline.is_none_or(|deadline| wall < deadline);
             call.ended
-                .is_some_and(|ended| applied < ended && ended <= before)
+                .is_some_and(|ended| has_time && applied < ended && ended <= before)
         })
     }
 

@@ -12,6 +12,7 @@ use super::network::Network;
 use super::plan::Plan;
 use super::random::Random;
 use super::server::{KEY, TABLE};
+use crate::clock::Wall;
 use crate::runtime::{First, Runtime, race};
 use crate::{Client, Error, Lease, LeaseSet, Lock, Update};
 
@@ -229,7 +230,7 @@ impl Worker {
 
     async fn acquire(&mut self, item: Item, lock: &Lock, timeout: u64) -> Option<Lease> {
         let before = self.runtime.now().mono;
-        let call = self.begin("acquire", item);
+        let call = self.begin_for(lock, "acquire", item);
         let got = lock.acquire().await;
         self.end(call);
         match got {
@@ -252,7 +253,7 @@ impl Worker {
     }
 
     async fn try_acquire(&mut self, item: Item, lock: &Lock) -> Option<Lease> {
-        let call = self.begin("try_acquire", item);
+        let call = self.begin_for(lock, "try_acquire", item);
         let got = lock.try_acquire().await;
         self.end(call);
         match got {
@@ -297,7 +298,7 @@ impl Worker {
         };
         let (lock, lease, _) = self.lock(item, Keep::Nothing);
         let called = self.stage.world.now();
-        let call = self.begin("resume", item);
+        let call = self.begin_for(&lock, "resume", item);
         let resumed = match text.parse() {
             Ok(token) => lock.resume(&token).await,
             Err(error) => Err(error),
@@ -320,7 +321,7 @@ impl Worker {
     /// Stops waiting for a lock midway.
     async fn acquire_or_drop(&mut self, item: Item, lock: &Lock) -> Option<Lease> {
         let patience = self.random.part(self.stage.lease(), 0.0, 0.6);
-        let call = self.begin("acquire", item);
+        let call = self.begin_for(lock, "acquire", item);
         let got = race(lock.acquire(), self.runtime.sleep(patience)).await;
         self.end(call);
         match got {
@@ -507,12 +508,12 @@ impl Worker {
             locks.reverse();
             deadlines.reverse();
         }
-        let (items, locks): (Vec<Item>, Vec<Lock>) = locks.into_iter().unzip();
         let called = self.stage.world.now();
         let before = self.runtime.now().mono;
-        let calls: Vec<CallId> = (items.iter())
-            .map(|item| self.begin("set acquire", *item))
+        let calls: Vec<CallId> = (locks.iter())
+            .map(|(item, lock)| self.begin_for(lock, "set acquire", *item))
             .collect();
+        let (items, locks): (Vec<Item>, Vec<Lock>) = locks.into_iter().unzip();
         let set = self.client.lock_all(locks);
         let patience = match self.random.chance(0.15) {
             true => self.random.part(self.stage.lease(), 0.0, 0.6),
@@ -854,6 +855,15 @@ impl Worker {
         }
     }
 
+    fn begin_for(&self, lock: &Lock, what: &'static str, item: Item) -> CallId {
+        let call = self.begin(what, item);
+        if let Some(deadline) = lock.options.deadline {
+            let mut history = self.stage.world.history();
+            history.limit_call(call, Wall::of(deadline));
+        }
+        call
+    }
+
     fn begin(&self, what: &'static str, item: Item) -> CallId {
         let now = self.stage.world.now();
         self.stage
@@ -884,6 +894,7 @@ impl Worker {
 /// After `drain()`: no acquisition that was given up before is still in an item.
 pub(super) fn check_nothing_left(stage: &Stage, node: NodeId, drained_from: u64) {
     let now = stage.world.now();
+    let wall = stage.world.peek(node).wall;
     let server = stage.network.server();
     let mut history = stage.world.history();
     for item in 0..stage.items() {
@@ -891,7 +902,8 @@ pub(super) fn check_nothing_left(stage: &Stage, node: NodeId, drained_from: u64)
             continue;
         };
         // A copy that was late may have come after the clean-up; the lease bounds its harm.
-        let given_up = history.given_up_before(node, item, left.sent, left.applied, drained_from);
+        let (sent, applied) = (left.sent, left.applied);
+        let given_up = history.given_up_before(node, item, sent, applied, drained_from, wall);
         let is_alive = now < left.applied + left.lease / 2;
         if given_up && is_alive && !left.straggled && !history.was_handed_out(&left.version) {
             history.violate(
