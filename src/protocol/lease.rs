@@ -371,10 +371,7 @@ impl Lease {
         expiry_base: Wall,
         duration: Duration,
     ) -> Written {
-        // Near the limit what is left stays, rather than what a clock that is ahead would leave.
-        let left = self.deadline().remaining(now).min(self.limit.left(now));
         let lease = self.limit.cut(duration, now, expiry_base);
-        let lease = lease.max(left.min(duration));
         self.latest = expiry_base.plus(lease).0.max(self.latest.saturating_add(1));
         self.duration = duration;
         let written = Written::cut(now, self.latest, lease, duration);

@@ -439,18 +439,6 @@ fn a_renewal_is_of_use_until_the_end_is_the_limit_whichever_write_stands() {
     assert!(held().can_last_longer(), "without a limit always");
 }
 
-/// The server's time is ahead of ours by almost all that is left.
-#[test]
-fn a_write_just_before_the_limit_ends_no_lease_early() {
-    let (mut lease, terms) = (limited(), terms());
-    renew(&mut lease, at(400), at(410), applied());
-    let (sent, base) = (at(760), at(799).wall);
-    drop(lease.renewal(&terms, sent, base, LEASE));
-    assert_eq!(lease.remaining(sent), Duration::from_millis(40));
-    assert!(lease.lost(at(799)).is_none());
-    assert_eq!(lease.lost(at(800)), Some(&Lost::Expired));
-}
-
 /// A write that is begun past the limit, as after a jump of the clock, does not reach beyond it.
 #[test]
 fn a_clock_that_jumps_past_the_limit_leaves_nothing() {
