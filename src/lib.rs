@@ -93,7 +93,7 @@ pub use options::{
 pub use protocol::{Holder, LeaseToken, Lost};
 pub use update::{Path, Update};
 pub use wire::{
-    AttributeValue, FromAttribute, InvalidValue, Item, Number, Set, UnexpectedAttribute,
+    AttributeValue, FromAttribute, InvalidValue, Item, ItemIter, Number, Set, UnexpectedAttribute,
 };
 #[cfg(feature = "__tls")]
 pub use wire::{InvalidRoots, RootCertificates};

@@ -75,11 +75,13 @@ pub(super) fn readable(item: &Item, names: &AttributeNames) -> Result<LockState,
     }
 }
 
-/// Takes the lock attributes out, so that writing the item back cannot revive a lock.
+/// Takes the lock attributes out, so that writing the item back cannot revive a lock. What is left
+/// may be kept for long, and takes no more memory than it needs.
 pub(crate) fn without_lock(mut item: Item, names: &AttributeNames) -> Item {
     for name in names.all() {
         item.remove(name);
     }
+    item.shrink_to_fit();
     item
 }
 

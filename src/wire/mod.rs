@@ -31,7 +31,7 @@ pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date}
 pub(crate) use sign::Signer;
 pub(crate) use transaction::{Effect, Entry, Reason, Reasons, Transaction};
 pub use value::{
-    AttributeValue, FromAttribute, InvalidValue, Item, Number, Set, UnexpectedAttribute,
+    AttributeValue, FromAttribute, InvalidValue, Item, ItemIter, Number, Set, UnexpectedAttribute,
 };
 
 use crate::runtime::BoxFuture;

@@ -10,7 +10,7 @@ mod serde;
 mod typed;
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 pub use number::Number;
 pub use typed::{FromAttribute, UnexpectedAttribute};
@@ -114,7 +114,7 @@ from! {
     Vec<u8> => bytes, Self::B(bytes);
     bool => truth, Self::Bool(truth);
     BTreeMap<String, AttributeValue> => map, Self::M(map);
-    Item => item, Self::M(item.0);
+    Item => item, Self::M(item.into_iter().collect());
     Vec<AttributeValue> => list, Self::L(list);
     Set<String> => set, Self::Ss(set);
     Set<Number> => set, Self::Ns(set);
@@ -214,13 +214,23 @@ impl<'a, T> IntoIterator for &'a Set<T> {
 /// assert_eq!(item.get("step"), None);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Item(BTreeMap<String, AttributeValue>);
+pub struct Item(
+    /// In the order of their names, none of them twice: an item is small, read more often than
+    /// written, and kept as long as a lease. A list takes half the memory of a tree.
+    Vec<(String, AttributeValue)>,
+);
+
+/// The attributes of an [`Item`], by reference.
+pub type ItemIter<'a> = std::iter::Map<
+    std::slice::Iter<'a, (String, AttributeValue)>,
+    fn(&'a (String, AttributeValue)) -> (&'a String, &'a AttributeValue),
+>;
 
 impl Item {
     /// An item without attributes.
     #[must_use]
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Vec::new())
     }
 
     /// The value of an attribute; `None` where the item does not have it.
@@ -228,32 +238,67 @@ impl Item {
     /// [`get_as`](Self::get_as) gives it as one of Rust's types.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
-        self.0.get(name)
+        let at = self.place(name).ok()?;
+        self.0.get(at).map(|(_, value)| value)
     }
 
     /// Whether the item has an attribute of that name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.place(name).is_ok()
     }
 
     /// Sets an attribute, and returns its value of before.
+    ///
+    /// Takes time in proportion to the number of attributes; [`extend`](Extend::extend) sets many.
     pub fn insert(
         &mut self,
         name: impl Into<String>,
         value: impl Into<AttributeValue>,
     ) -> Option<AttributeValue> {
-        self.0.insert(name.into(), value.into())
+        let (name, value) = (name.into(), value.into());
+        match self.place(&name) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
+            Err(at) => {
+                self.0.insert(at, (name, value));
+                None
+            }
+        }
     }
 
     /// Takes an attribute out of the item.
     pub fn remove(&mut self, name: &str) -> Option<AttributeValue> {
-        self.0.remove(name)
+        let at = self.place(name).ok()?;
+        Some(self.0.remove(at).1)
     }
 
     /// Names and values, in the order of the names' bytes.
-    pub fn iter(&self) -> btree_map::Iter<'_, String, AttributeValue> {
-        self.0.iter()
+    pub fn iter(&self) -> ItemIter<'_> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// Gives back the memory of attributes that were taken out.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.0.shrink_to_fit();
+    }
+
+    /// Where an attribute is, or would be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(it, _)| it.as_str().cmp(name))
+    }
+
+    /// Takes up attributes in whatever order; of those of one name the last one counts.
+    fn add(&mut self, attributes: impl Iterator<Item = (String, AttributeValue)>) {
+        self.0.extend(attributes);
+        // Stable: what came later stays behind, and is kept.
+        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.0.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                std::mem::swap(later, kept);
+            }
+            is_same
+        });
     }
 
     /// How many attributes there are.
@@ -295,8 +340,8 @@ impl Item {
     }
 
     fn extent(&self) -> Extent {
-        let mut extent = Extent::of(self.0.values());
-        for name in self.0.keys() {
+        let mut extent = Extent::of(self.0.iter().map(|(_, value)| value));
+        for (name, _) in &self.0 {
             extent.add_name(name);
         }
         extent
@@ -305,9 +350,8 @@ impl Item {
 
 impl<K: Into<String>, V: Into<AttributeValue>> Extend<(K, V)> for Item {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, attributes: I) {
-        for (name, value) in attributes {
-            self.insert(name, value);
-        }
+        let attributes = attributes.into_iter();
+        self.add(attributes.map(|(name, value)| (name.into(), value.into())));
     }
 }
 
@@ -321,13 +365,13 @@ impl<K: Into<String>, V: Into<AttributeValue>> FromIterator<(K, V)> for Item {
 
 impl From<BTreeMap<String, AttributeValue>> for Item {
     fn from(attributes: BTreeMap<String, AttributeValue>) -> Self {
-        Self(attributes)
+        Self(attributes.into_iter().collect())
     }
 }
 
 impl IntoIterator for Item {
     type Item = (String, AttributeValue);
-    type IntoIter = btree_map::IntoIter<String, AttributeValue>;
+    type IntoIter = std::vec::IntoIter<(String, AttributeValue)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -336,10 +380,10 @@ impl IntoIterator for Item {
 
 impl<'a> IntoIterator for &'a Item {
     type Item = (&'a String, &'a AttributeValue);
-    type IntoIter = btree_map::Iter<'a, String, AttributeValue>;
+    type IntoIter = ItemIter<'a>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter()
     }
 }
 
@@ -592,5 +636,38 @@ mod tests {
         assert_eq!(item.clone().into_iter().collect::<Item>(), item);
         assert_eq!(item.remove("step"), Some(2.into()));
         assert_eq!(item.get("step"), None);
+    }
+
+    proptest::proptest! {
+        /// Whatever is done to it, in whatever order, it is what a map would be.
+        #[test]
+        fn an_item_is_a_sorted_map(
+            given in proptest::collection::vec(("[a-d]{0,2}", 0..9), 0..20),
+            later in proptest::collection::vec(("[a-d]{0,2}", 0..9), 0..20),
+            single in proptest::collection::vec(("[a-d]{0,2}", 0..9, proptest::bool::ANY), 0..9),
+        ) {
+            let mut map: BTreeMap<String, AttributeValue> = BTreeMap::new();
+            let values = |(name, value): &(String, i32)| (name.clone(), AttributeValue::from(*value));
+            let mut item: Item = given.iter().map(values).collect();
+            map.extend(given.iter().map(values));
+            item.extend(later.iter().map(values));
+            map.extend(later.iter().map(values));
+            for (name, value, is_set) in single {
+                let value = AttributeValue::from(value);
+                match is_set {
+                    true => assert_eq!(item.insert(&name, value.clone()), map.insert(name, value)),
+                    false => assert_eq!(item.remove(&name), map.remove(&name)),
+                }
+            }
+            assert!(item.iter().eq(&map));
+            assert_eq!(item.len(), map.len());
+            for name in map.keys().chain([&"e".to_owned()]) {
+                assert_eq!(item.get(name), map.get(name));
+                assert_eq!(item.contains(name), map.contains_key(name));
+            }
+            assert_eq!(Item::from(map.clone()), item);
+            assert_eq!(AttributeValue::from(item.clone()), AttributeValue::M(map.clone()));
+            assert!(item.into_iter().eq(map));
+        }
     }
 }

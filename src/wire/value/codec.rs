@@ -26,8 +26,7 @@ impl Serialize for AttributeValue {
 
 impl Serialize for Item {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (value, inside) = (&self.0, 0);
-        Within { value, inside }.serialize(serializer)
+        write_members(self.iter(), 0, serializer)
     }
 }
 
@@ -70,13 +69,17 @@ impl Serialize for Within<'_, AttributeValue> {
 
 impl Serialize for Within<'_, BTreeMap<String, AttributeValue>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let inside = self.inside;
-        serializer.collect_map(
-            self.value
-                .iter()
-                .map(|(name, value)| (name, Within { value, inside })),
-        )
+        write_members(self.value.iter(), self.inside, serializer)
     }
+}
+
+/// Names and values that are inside that many lists and maps.
+fn write_members<'a, S: Serializer>(
+    members: impl Iterator<Item = (&'a String, &'a AttributeValue)>,
+    inside: usize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(members.map(|(name, value)| (name, Within { value, inside })))
 }
 
 impl Serialize for Within<'_, Vec<AttributeValue>> {
@@ -94,7 +97,8 @@ impl<'de> Deserialize<'de> for AttributeValue {
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ReadMap { inside: 0 }.deserialize(deserializer).map(Self)
+        let read = ReadMembers { inside: 0 }.deserialize(deserializer);
+        read.map(Self)
     }
 }
 
@@ -136,7 +140,8 @@ impl<'de> de::Visitor<'de> for ReadValue {
             },
             Tag::M => {
                 let inside = valid(deeper(self.inside))?;
-                AttributeValue::M(object.next_value_seed(ReadMap { inside })?)
+                let members = object.next_value_seed(ReadMembers { inside })?;
+                AttributeValue::M(members.into_iter().collect())
             }
             Tag::L => {
                 let inside = valid(deeper(self.inside))?;
@@ -153,21 +158,22 @@ impl<'de> de::Visitor<'de> for ReadValue {
     }
 }
 
-/// Reads a map's members inside that many lists and maps, this one counted.
-struct ReadMap {
+/// Reads the members of a map, or of an item, inside that many lists and maps, this one counted;
+/// they come in the order of their names.
+struct ReadMembers {
     inside: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for ReadMap {
-    type Value = BTreeMap<String, AttributeValue>;
+impl<'de> DeserializeSeed<'de> for ReadMembers {
+    type Value = Vec<(String, AttributeValue)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> de::Visitor<'de> for ReadMap {
-    type Value = BTreeMap<String, AttributeValue>;
+impl<'de> de::Visitor<'de> for ReadMembers {
+    type Value = Vec<(String, AttributeValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of attribute values")
@@ -175,14 +181,15 @@ impl<'de> de::Visitor<'de> for ReadMap {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let inside = self.inside;
-        let mut map = BTreeMap::new();
-        while let Some(name) = object.next_key()? {
-            let value = object.next_value_seed(ReadValue { inside })?;
-            if map.insert(name, value).is_some() {
-                return Err(de::Error::custom("attribute name comes twice"));
-            }
+        let mut members = Vec::new();
+        while let Some(name) = object.next_key::<String>()? {
+            members.push((name, object.next_value_seed(ReadValue { inside })?));
         }
-        Ok(map)
+        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(de::Error::custom("attribute name comes twice"));
+        }
+        Ok(members)
     }
 }
 

@@ -267,7 +267,7 @@ from_one_type! {
     Number: N(number) => number.clone(), NUMBER;
     &'a [u8]: B(bytes) => bytes, BINARY;
     bool: Bool(truth) => *truth, BOOLEAN;
-    Item: M(map) => Self(map.clone()), MAP;
+    Item: M(map) => map.clone().into(), MAP;
     Set<String>: Ss(set) => set.clone(), STRING_SET;
     Set<Number>: Ns(set) => set.clone(), NUMBER_SET;
     Set<Vec<u8>>: Bs(set) => set.clone(), BINARY_SET;

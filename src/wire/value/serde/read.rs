@@ -1,7 +1,6 @@
 //! An item as a type that implements `Deserialize`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_core::de::DeserializeOwned;
 use serde_dynamo::AttributeValue as Foreign;
@@ -57,7 +56,7 @@ impl Item {
             let wanted = format!("nested no deeper than {MAX_LEVELS} levels");
             return Err(UnexpectedAttribute::unfit(wanted.into(), None));
         }
-        let foreign = members_to_foreign(&self.0);
+        let foreign = members_to_foreign(self.iter());
         serde_path_to_error::deserialize(serde_dynamo::Deserializer::from_attribute_value(foreign))
             .map_err(|error| unexpected(self, error.path(), &error.inner().to_string()))
     }
@@ -71,7 +70,7 @@ pub(super) fn to_foreign(value: &AttributeValue) -> Foreign {
         AttributeValue::B(bytes) => Foreign::B(bytes.clone()),
         AttributeValue::Bool(truth) => Foreign::Bool(*truth),
         AttributeValue::Null => Foreign::Null(true),
-        AttributeValue::M(map) => members_to_foreign(map),
+        AttributeValue::M(map) => members_to_foreign(map.iter()),
         AttributeValue::L(list) => Foreign::L(list.iter().map(to_foreign).collect()),
         AttributeValue::Ss(set) => Foreign::Ss(set.iter().cloned().collect()),
         AttributeValue::Ns(set) => Foreign::Ns(numbers(set)),
@@ -79,9 +78,11 @@ pub(super) fn to_foreign(value: &AttributeValue) -> Foreign {
     }
 }
 
-fn members_to_foreign(map: &BTreeMap<String, AttributeValue>) -> Foreign {
+fn members_to_foreign<'a>(
+    members: impl Iterator<Item = (&'a String, &'a AttributeValue)>,
+) -> Foreign {
     let member = |(name, value): (&String, _)| (name.clone(), to_foreign(value));
-    Foreign::M(map.iter().map(member).collect())
+    Foreign::M(members.map(member).collect())
 }
 
 /// What went wrong at that place of the item.

@@ -51,7 +51,7 @@ impl Item {
         let AttributeValue::M(attributes) = of_foreign(foreign)? else {
             return Err(Kind::Unwritable(NO_MAP).into());
         };
-        let item = Self(attributes);
+        let item = Self::from(attributes);
         item.check()?;
         Ok(item)
     }
