@@ -82,6 +82,7 @@ impl Key {
                 bounded(OptionName::SortKey, value, 1024)?,
             );
         }
+        item.shrink_to_fit();
         Ok(item)
     }
 }

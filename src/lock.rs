@@ -217,7 +217,7 @@ impl Lock {
     /// Other names for the lock's attributes.
     #[must_use]
     pub fn attribute_names(mut self, names: AttributeNames) -> Self {
-        self.options.names = names;
+        self.options.names = names.into();
         self
     }
 

@@ -1,5 +1,6 @@
 //! What a user may choose about a lock, and the checked form that the rest works with.
 
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Moment, Wall};
@@ -70,6 +71,12 @@ impl Default for AttributeNames {
 }
 
 impl AttributeNames {
+    /// The default ones, which nearly all locks of a process share.
+    pub(crate) fn standard() -> Arc<Self> {
+        static STANDARD: LazyLock<Arc<AttributeNames>> = LazyLock::new(Arc::default);
+        STANDARD.clone()
+    }
+
     pub(crate) fn all(&self) -> [&str; 5] {
         [
             &self.expires,
@@ -110,7 +117,7 @@ impl Limit {
 pub(crate) struct Options {
     pub(crate) table: String,
     pub(crate) key: Key,
-    pub(crate) names: AttributeNames,
+    pub(crate) names: Arc<AttributeNames>,
     pub(crate) timeout: Duration,
     pub(crate) deadline: Option<SystemTime>,
     pub(crate) lease: Duration,
@@ -130,8 +137,9 @@ pub(crate) struct Options {
 pub(crate) struct Terms {
     pub(crate) table: String,
     pub(crate) key: Item,
-    pub(crate) partition_name: String,
-    pub(crate) names: AttributeNames,
+    /// Which attribute of the key is the partition key.
+    pub(crate) partition: usize,
+    pub(crate) names: Arc<AttributeNames>,
     pub(crate) timeout: Duration,
     pub(crate) limit: Limit,
     pub(crate) lease: Duration,
@@ -148,9 +156,14 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    pub(crate) fn partition_name(&self) -> &str {
+        let mut names = self.key.iter().map(|(name, _)| name);
+        names.nth(self.partition).map_or("", String::as_str)
+    }
+
     /// What tells this lock from others of the same client.
-    pub(crate) fn queue(&self) -> String {
-        format!("{}\n{}\n{:?}", self.table, self.names.version, self.key)
+    pub(crate) fn queue(&self) -> Arc<str> {
+        format!("{}\n{}\n{:?}", self.table, self.names.version, self.key).into()
     }
 
     /// How long a lease lasts that is written at `sent` with an expiry that counts from `base`.
@@ -204,7 +217,7 @@ impl Options {
         Self {
             table,
             key,
-            names: AttributeNames::default(),
+            names: AttributeNames::standard(),
             timeout: DEFAULT_TIMEOUT,
             deadline: None,
             lease: DEFAULT_LEASE,
@@ -226,7 +239,10 @@ impl Options {
         let lease = checked_lease(self.lease)?;
         Ok(Terms {
             table: table_name(&self.table)?,
-            partition_name: self.key.partition_name().to_owned(),
+            partition: key
+                .iter()
+                .position(|(name, _)| name == self.key.partition_name())
+                .unwrap_or(0),
             key,
             names: self.names.clone(),
             timeout: within(
@@ -381,6 +397,7 @@ mod tests {
         let named = |set: fn(&mut AttributeNames)| {
             let mut names = AttributeNames::default();
             set(&mut names);
+            let names = names.into();
             Options { names, ..options() }
         };
         let cases = [

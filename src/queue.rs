@@ -14,7 +14,7 @@ use crate::runtime::{Runtime, race};
 /// The queues of a client, by lock.
 #[derive(Default)]
 pub(crate) struct Queues {
-    slots: Mutex<HashMap<String, Slot>>,
+    slots: Mutex<HashMap<Arc<str>, Slot>>,
     /// No ticket is used twice: a turn that was taken from its holder must not pass on another's.
     tickets: AtomicU64,
 }
@@ -50,7 +50,7 @@ enum Until {
 /// The turn. Dropping it passes it on.
 pub(crate) struct Turn {
     queues: Arc<Queues>,
-    lock: String,
+    lock: Arc<str>,
     ticket: u64,
 }
 
@@ -58,7 +58,7 @@ impl Queues {
     /// Takes the turn at once, or not at all.
     pub(crate) fn try_enter(
         self: &Arc<Self>,
-        lock: &str,
+        lock: &Arc<str>,
         now: Moment,
         until: Monotonic,
     ) -> Option<Turn> {
@@ -66,7 +66,7 @@ impl Queues {
         let ticket = self.ticket();
         match slots.get_mut(lock) {
             None => {
-                slots.insert(lock.to_owned(), Slot::occupied(ticket, until));
+                slots.insert(lock.clone(), Slot::occupied(ticket, until));
             }
             Some(slot) if slot.waiting.is_empty() && slot.until.time(now).is_none() => {
                 slot.occupy(ticket, until);
@@ -82,7 +82,7 @@ impl Queues {
     pub(crate) async fn enter(
         self: &Arc<Self>,
         runtime: &dyn Runtime,
-        lock: &str,
+        lock: &Arc<str>,
         until: Monotonic,
     ) -> Option<Turn> {
         let now = runtime.now();
@@ -96,7 +96,7 @@ impl Queues {
             let ticket = self.ticket();
             let Some(slot) = slots.get_mut(lock) else {
                 // Left since the look before.
-                slots.insert(lock.to_owned(), Slot::occupied(ticket, until));
+                slots.insert(lock.clone(), Slot::occupied(ticket, until));
                 return Some(self.turn(lock, ticket));
             };
             slot.waiting.push_back(Waiting {
@@ -170,15 +170,15 @@ impl Queues {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn turn(self: &Arc<Self>, lock: &str, ticket: u64) -> Turn {
+    fn turn(self: &Arc<Self>, lock: &Arc<str>, ticket: u64) -> Turn {
         Turn {
             queues: self.clone(),
-            lock: lock.to_owned(),
+            lock: lock.clone(),
             ticket,
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, HashMap<Arc<str>, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn enter<'a>(queues: &'a Arc<Queues>, world: &'a World, until: u64) -> Entering<'a> {
-        Box::pin(queues.enter(world, "a", Monotonic(until)))
+        Box::pin(async move { queues.enter(world, &"a".into(), Monotonic(until)).await })
     }
 
     struct Leased(AtomicBool);
@@ -330,18 +330,30 @@ mod tests {
     #[test]
     fn turns_are_given_in_the_order_of_coming() {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
-        let first = queues.try_enter("a", world.now(), Monotonic(100)).unwrap();
+        let first = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(100))
+            .unwrap();
         let (mut second, mut third) = (enter(&queues, &world, 100), enter(&queues, &world, 100));
         assert!(turn(&mut second).is_none() && turn(&mut third).is_none());
-        assert!(queues.try_enter("a", world.now(), Monotonic(100)).is_none());
         assert!(
-            queues.try_enter("b", world.now(), Monotonic(100)).is_some(),
+            queues
+                .try_enter(&"a".into(), world.now(), Monotonic(100))
+                .is_none()
+        );
+        assert!(
+            queues
+                .try_enter(&"b".into(), world.now(), Monotonic(100))
+                .is_some(),
             "another lock"
         );
         drop(first);
         assert!(turn(&mut third).is_none());
         let second = turn(&mut second).unwrap();
-        assert!(queues.try_enter("a", world.now(), Monotonic(100)).is_none());
+        assert!(
+            queues
+                .try_enter(&"a".into(), world.now(), Monotonic(100))
+                .is_none()
+        );
         drop(second);
         assert!(turn(&mut third).is_some());
         assert!(
@@ -353,7 +365,9 @@ mod tests {
     #[test]
     fn whoever_goes_away_is_not_waited_for() {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
-        let first = queues.try_enter("a", world.now(), Monotonic(100)).unwrap();
+        let first = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(100))
+            .unwrap();
         let (mut second, mut third) = (enter(&queues, &world, 100), enter(&queues, &world, 100));
         let mut fourth = enter(&queues, &world, 100);
         assert!(
@@ -371,7 +385,9 @@ mod tests {
     #[test]
     fn waiting_ends_with_the_time() {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
-        let _first = queues.try_enter("a", world.now(), Monotonic(100)).unwrap();
+        let _first = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(100))
+            .unwrap();
         let mut second = enter(&queues, &world, 50);
         assert!(poll(&mut second).is_pending());
         world.at(50);
@@ -387,7 +403,9 @@ mod tests {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
         let leased = Arc::new(Leased(AtomicBool::new(false)));
         let life: Weak<Leased> = Arc::downgrade(&leased);
-        let first = queues.try_enter("a", world.now(), Monotonic(10)).unwrap();
+        let first = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(10))
+            .unwrap();
         first.belongs_to(life);
         std::mem::forget(first);
         world.at(1000);
@@ -401,11 +419,19 @@ mod tests {
     #[test]
     fn a_turn_that_was_taken_away_passes_nothing_on() {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
-        let slow = queues.try_enter("a", world.now(), Monotonic(10)).unwrap();
+        let slow = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(10))
+            .unwrap();
         world.at(10);
-        let second = queues.try_enter("a", world.now(), Monotonic(100)).unwrap();
+        let second = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(100))
+            .unwrap();
         drop(slow);
-        assert!(queues.try_enter("a", world.now(), Monotonic(100)).is_none());
+        assert!(
+            queues
+                .try_enter(&"a".into(), world.now(), Monotonic(100))
+                .is_none()
+        );
         drop(second);
         assert!(queues.slots().is_empty());
     }
@@ -413,13 +439,23 @@ mod tests {
     #[test]
     fn a_leaked_acquisition_blocks_no_longer_than_its_timeout() {
         let (queues, world) = (Arc::new(Queues::default()), World::default());
-        let first = queues.try_enter("a", world.now(), Monotonic(100)).unwrap();
+        let first = queues
+            .try_enter(&"a".into(), world.now(), Monotonic(100))
+            .unwrap();
         let mut leaked = enter(&queues, &world, 200);
         assert!(turn(&mut leaked).is_none());
         drop(first);
         std::mem::forget(leaked);
-        assert!(queues.try_enter("a", world.now(), Monotonic(300)).is_none());
+        assert!(
+            queues
+                .try_enter(&"a".into(), world.now(), Monotonic(300))
+                .is_none()
+        );
         world.at(200);
-        assert!(queues.try_enter("a", world.now(), Monotonic(300)).is_some());
+        assert!(
+            queues
+                .try_enter(&"a".into(), world.now(), Monotonic(300))
+                .is_some()
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Expressions from any names and values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -100,7 +101,7 @@ fn options(input: &mut Input<'_>) -> Options {
         version,
         fence,
         owner,
-    } = &mut options.names;
+    } = Arc::make_mut(&mut options.names);
     for it in [expires, lease_duration, version, fence, owner] {
         name(it);
     }

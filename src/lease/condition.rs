@@ -72,7 +72,7 @@ impl Lease {
                 name(FENCE, &terms.names.fence),
             ],
             values: [
-                value(VERSION, AttributeValue::from(core.version.as_str())),
+                value(VERSION, AttributeValue::from(&*core.version)),
                 value(FENCE, AttributeValue::N(core.fence.into())),
             ],
         }

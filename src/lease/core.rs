@@ -24,7 +24,7 @@ pub(super) struct Core {
     pub(super) client: Arc<Shared>,
     pub(super) terms: Arc<Terms>,
     pub(super) item: Item,
-    pub(super) version: String,
+    pub(super) version: Arc<str>,
     pub(super) fence: u64,
     pub(super) state: Mutex<protocol::Lease>,
     /// One write at a time.

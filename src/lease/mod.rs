@@ -68,7 +68,7 @@ impl Lease {
     pub(crate) fn new(grant: Grant) -> Result<Self, Error> {
         let Acquired { lease, item, .. } = grant.acquired;
         let core = Arc::new(Core {
-            version: lease.version().to_owned(),
+            version: lease.shared_version(),
             fence: lease.fence(),
             item,
             state: Mutex::new(lease),

@@ -1,6 +1,7 @@
 //! A lease: how long it holds, what renews and releases it, and when it is lost.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Moment, Monotonic, Wall};
@@ -119,7 +120,7 @@ impl Written {
 /// One acquisition, from its first answer to its end.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    version: String,
+    version: Arc<str>,
     fence: u64,
     /// The length of coming renewals, before the limit cuts it.
     duration: Duration,
@@ -133,7 +134,7 @@ pub(crate) struct Lease {
     latest: i64,
     /// Whether the user has it: only then does it get lost by expiring.
     handed_out: bool,
-    lost: Option<Lost>,
+    lost: Option<Box<Lost>>,
     /// Whether nothing but the key is in the item beside the lock.
     deletable: bool,
     release: ReleaseTries,
@@ -179,7 +180,7 @@ impl Lease {
         deletable: bool,
     ) -> Self {
         Self {
-            version,
+            version: version.into(),
             fence,
             duration: standing.wanted,
             limit: Limit::default(),
@@ -200,6 +201,11 @@ impl Lease {
 
     pub(crate) fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The same, for whoever keeps it.
+    pub(crate) fn shared_version(&self) -> Arc<str> {
+        self.version.clone()
     }
 
     pub(crate) fn fence(&self) -> u64 {
@@ -252,14 +258,14 @@ impl Lease {
     /// Whether and why it is lost. Once lost, it stays so.
     pub(crate) fn lost(&mut self, now: Moment) -> Option<&Lost> {
         if self.lost.is_none() && self.handed_out && self.deadline().has_passed(now) {
-            self.lost = Some(Lost::Expired);
+            self.lost = Some(Box::new(Lost::Expired));
         }
-        self.lost.as_ref()
+        self.lost.as_deref()
     }
 
     /// Why it is lost, where that is known already.
     pub(crate) fn known_loss(&self) -> Option<&Lost> {
-        self.lost.as_ref()
+        self.lost.as_deref()
     }
 
     /// It is lost, because another lease is that it is held together with.
@@ -269,7 +275,7 @@ impl Lease {
 
     /// What another process needs to go on with it.
     pub(crate) fn token(&self) -> LeaseToken {
-        LeaseToken::new(self.version.clone(), self.fence, self.may_stand())
+        LeaseToken::new((*self.version).to_owned(), self.fence, self.may_stand())
     }
 
     /// A renewal by `duration`, to be sent right away. Its outcome is open from here on.
@@ -323,7 +329,7 @@ impl Lease {
             Outcome::Unknown(failure) => Renewed::Failed(failure),
         };
         match &self.lost {
-            Some(lost) => Renewed::Lost(lost.clone()),
+            Some(lost) => Renewed::Lost((**lost).clone()),
             None => result,
         }
     }
@@ -406,7 +412,7 @@ impl Lease {
     }
 
     pub(super) fn lose(&mut self, lost: Lost) -> Lost {
-        self.lost.get_or_insert(lost).clone()
+        (**self.lost.get_or_insert_with(|| Box::new(lost))).clone()
     }
 
     pub(super) fn may_stand(&self) -> Vec<i64> {

@@ -112,7 +112,7 @@ pub(super) fn acquire<'t>(terms: &'t Terms, attempt: &AcquireWrite<'_>) -> Write
     }
     let mut condition = lock.readable(&free);
     if terms.existing_only {
-        condition += &format!(" AND attribute_exists({})", p.name(&terms.partition_name));
+        condition += &format!(" AND attribute_exists({})", p.name(terms.partition_name()));
     }
 
     let mut expression = format!(
