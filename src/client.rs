@@ -12,6 +12,7 @@ use crate::builder::ClientBuilder;
 use crate::clock::{Moment, Monotonic};
 use crate::credentials::{Credentials, CredentialsSource};
 use crate::error::Error;
+use crate::heart::Hearts;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::protocol::{ClockTrust, Jitter, RetryBudget, RetryPolicy};
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     /// Whether it was told that the clock is off.
     clock_is_off: AtomicBool,
     pub(crate) queues: Arc<Queues>,
+    pub(crate) hearts: Hearts,
     abandoned: Mutex<VecDeque<String>>,
     /// How many releases and clean-ups run in the background.
     background: watch::Sender<usize>,
@@ -164,6 +166,7 @@ impl Client {
                 clock_is_off: AtomicBool::new(false),
                 budget: Mutex::default(),
                 queues: Arc::default(),
+                hearts: Hearts::default(),
                 abandoned: Mutex::default(),
                 background: watch::Sender::new(0),
             }),

@@ -58,6 +58,7 @@ mod clock;
 pub mod credentials;
 mod error;
 pub mod guide;
+mod heart;
 #[cfg(any(test, feature = "__internals"))]
 #[doc(hidden)]
 pub mod internals;

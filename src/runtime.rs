@@ -30,11 +30,20 @@ pub(crate) trait Runtime: Send + Sync + 'static {
     /// Whether the caller is where `sleep_until` and sockets work.
     fn is_running(&self) -> bool;
 
+    /// Where the caller is: what is spawned here ends with this place.
+    fn place(&self) -> Place {
+        Place::default()
+    }
+
     /// Learns what happened, where somebody counts it.
     fn note(&self, event: Event<'_>) {
         let _ = event;
     }
 }
+
+/// One of the runtimes in which a client is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place(Option<tokio::runtime::Id>);
 
 /// What an onlooker may want to know. No secret, no key and no content of an item is in it.
 #[derive(Clone, Copy)]
@@ -142,6 +151,12 @@ impl Runtime for Tokio {
             }
             None => Err(task),
         }
+    }
+
+    // Outside of a runtime the one that `spawn` would take.
+    fn place(&self) -> Place {
+        let here = tokio::runtime::Handle::try_current().ok();
+        Place(here.as_ref().or(self.home.get()).map(|handle| handle.id()))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the place")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{MutexGuard, Notify, oneshot};
 
+use super::heartbeat::Heartbeat;
 use crate::client::Shared;
 use crate::clock::{Moment, Monotonic};
 use crate::error::Error;
@@ -34,7 +35,7 @@ pub(super) struct Core {
     /// It is lost, or being released: no heartbeat any more.
     pub(super) over: AtomicBool,
     pub(super) releasing: AtomicBool,
-    pub(super) beating: AtomicBool,
+    pub(super) heartbeat: Mutex<Option<Heartbeat>>,
     pub(super) turn: Mutex<Option<Turn>>,
     /// The others of the set that it belongs to.
     pub(super) set: OnceLock<Box<dyn Others>>,
@@ -133,6 +134,7 @@ impl Core {
                 why: &lost,
             });
             self.client.abandon(&self.version);
+            self.end_heartbeat();
             self.changed.notify_waiters();
             if let Some(others) = self.set.get() {
                 others.wake();
@@ -220,83 +222,6 @@ impl Core {
         pause.min(most).min(remaining)
     }
 
-    /// From which write on the next heartbeat counts, and when it is due: a fifth of the period
-    /// sooner at most, so that leases that were acquired together are not renewed together.
-    fn next_beat(&self, jitter: &mut Jitter) -> (Monotonic, Monotonic) {
-        let sent = self.state().sent_at();
-        (sent, sent.plus(jitter.up_to(self.terms.heartbeat)))
-    }
-
-    /// The heartbeat task.
-    pub(super) async fn beat(self: Arc<Self>, mut jitter: Jitter) {
-        let mut failures = 0;
-        let (mut counted_from, mut due) = self.next_beat(&mut jitter);
-        loop {
-            if !self.waited_until(due).await {
-                return;
-            }
-            // An update may have renewed it meanwhile.
-            if failures == 0 && self.state().sent_at() != counted_from {
-                (counted_from, due) = self.next_beat(&mut jitter);
-                continue;
-            }
-            // Looked at again later: it may be made shorter.
-            if !self.state().can_last_longer() {
-                let now = self.client.runtime.now().mono;
-                due = now.plus(self.terms.heartbeat);
-                failures = 0;
-                continue;
-            }
-            let renewed = {
-                let Ok(_writing) = self.turn_to_write().await else {
-                    return;
-                };
-                let now = self.client.runtime.now();
-                if self.over.load(Ordering::SeqCst) || self.lost(now).is_some() {
-                    return;
-                }
-                let duration = self.state().duration();
-                let ends = self.ends();
-                renew_once(&self.client, &self.terms, &self.state, duration, ends).await
-            };
-            let now = self.client.runtime.now();
-            match renewed {
-                Renewed::Done { recovered } => {
-                    let version = &self.version;
-                    let renewed = Event::Renewed { version, recovered };
-                    self.client.runtime.note(renewed);
-                    failures = 0;
-                    self.changed.notify_waiters();
-                    (counted_from, due) = self.next_beat(&mut jitter);
-                }
-                Renewed::Lost(_) => {}
-                Renewed::Failed(failure) => {
-                    failures += 1;
-                    let pause = self.pause(failures, &failure, &mut jitter);
-                    due = now.mono.plus(pause);
-                }
-            }
-        }
-    }
-
-    /// Sleeps until `due`, waking at times to look at the clocks; `false` once the lease is over.
-    async fn waited_until(&self, due: Monotonic) -> bool {
-        let runtime = &self.client.runtime;
-        loop {
-            let mut changed = pin!(self.changed.notified());
-            changed.as_mut().enable();
-            let now = runtime.now();
-            if self.over.load(Ordering::SeqCst) || self.lost(now).is_some() {
-                return false;
-            }
-            if now.mono >= due {
-                return true;
-            }
-            let ends = now.mono.plus(self.state().remaining(now));
-            race(changed, runtime.sleep_until(due.min(ends))).await;
-        }
-    }
-
     /// Starts the release; `None` where the lock is being given back already.
     pub(super) fn release_in_background(self: Arc<Self>) -> Option<GivenBack> {
         let core = self.clone();
@@ -325,6 +250,7 @@ impl Core {
     /// Ends the heartbeat, once the renewal under way has its answer.
     pub(super) fn stop(&self) {
         self.over.store(true, Ordering::SeqCst);
+        self.end_heartbeat();
         self.changed.notify_waiters();
     }
 
@@ -411,8 +337,8 @@ struct Releasing(Arc<Core>);
 impl Drop for Releasing {
     fn drop(&mut self) {
         let core = &self.0;
-        if !core.over.swap(true, Ordering::SeqCst) {
-            core.changed.notify_waiters();
+        if !core.over.load(Ordering::SeqCst) {
+            core.stop();
         }
         core.client.abandon(&core.version);
         core.pass_on_turn();

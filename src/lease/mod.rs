@@ -3,6 +3,7 @@
 mod condition;
 mod core;
 mod hand_on;
+mod heartbeat;
 mod set;
 mod together;
 mod transaction;
@@ -10,7 +11,7 @@ mod watcher;
 mod write;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -76,7 +77,7 @@ impl Lease {
             changed: Notify::new(),
             over: AtomicBool::new(false),
             releasing: AtomicBool::new(false),
-            beating: AtomicBool::new(false),
+            heartbeat: Mutex::new(None),
             turn: Mutex::new(None),
             set: OnceLock::new(),
             client: grant.client,
@@ -227,7 +228,7 @@ impl Lease {
     /// ```
     pub async fn extend(&self, duration: Duration) -> Result<(), Error> {
         let duration = checked_lease(duration)?;
-        if self.core.beating.load(Ordering::SeqCst) {
+        if self.core.has_heartbeat() {
             heartbeat(Some(self.core.terms.heartbeat), duration)?;
         }
         Ok(self.core.renew(Some(duration)).await?)
@@ -240,15 +241,7 @@ impl Lease {
     pub fn start_heartbeat(&self) -> Result<(), Error> {
         let core = &self.core;
         heartbeat(Some(core.terms.heartbeat), core.state().duration())?;
-        let jitter = core.client.jitter()?;
-        if core.beating.swap(true, Ordering::SeqCst) {
-            return Ok(());
-        }
-        let beat = Box::pin(core.clone().beat(jitter));
-        core.client
-            .runtime
-            .spawn(beat)
-            .map_err(|_| Error::no_runtime())
+        core.start_heartbeat()
     }
 
     /// Releases the lock.
