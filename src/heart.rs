@@ -168,15 +168,18 @@ enum Alarm {
 
 /// Who is to be renewed when, and how many are being.
 struct Schedule<T> {
-    /// By the time from which on it is due.
-    coming: BTreeMap<(Monotonic, u64), (Monotonic, T)>,
+    /// By the time from which on it is due; with the one at which it waits no longer.
+    coming: Queue<T>,
     /// What is due and waits for others, by the time at which it waits no longer.
-    waiting: BTreeMap<(Monotonic, u64), T>,
+    waiting: Queue<T>,
     under_way: usize,
     tickets: u64,
     /// When the task looks again; `None` where there is no task.
     alarm: Option<Monotonic>,
 }
+
+/// Of one type, as each more is kilobytes of code.
+type Queue<T> = BTreeMap<(Monotonic, u64), (Monotonic, T)>;
 
 impl<T> Default for Schedule<T> {
     fn default() -> Self {
@@ -217,10 +220,11 @@ impl<T> Schedule<T> {
             latest,
             ticket,
         } = entry;
-        match self.coming.remove(&(due, ticket)) {
-            Some((_, who)) => Some(who),
+        let removed = match self.coming.remove(&(due, ticket)) {
             None => self.waiting.remove(&(latest, ticket)),
-        }
+            removed => removed,
+        };
+        removed.map(|(_, who)| who)
     }
 
     /// Takes out who is to be renewed now. Each counts as under way until it came back.
@@ -229,13 +233,13 @@ impl<T> Schedule<T> {
             && first.key().0 <= now
         {
             let ((_, ticket), (latest, who)) = first.remove_entry();
-            self.waiting.insert((latest, ticket), who);
+            self.waiting.insert((latest, ticket), (latest, who));
         }
         let mut ready = Vec::new();
         while let Some(first) = self.waiting.first_entry()
             && (self.under_way < AT_ONCE || first.key().0 <= now)
         {
-            ready.push(first.remove());
+            ready.push(first.remove().1);
             self.under_way += 1;
         }
         ready

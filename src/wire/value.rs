@@ -114,11 +114,20 @@ from! {
     Vec<u8> => bytes, Self::B(bytes);
     bool => truth, Self::Bool(truth);
     BTreeMap<String, AttributeValue> => map, Self::M(map);
-    Item => item, Self::M(item.into_iter().collect());
+    Item => item, Self::M(map_of(item));
     Vec<AttributeValue> => list, Self::L(list);
     Set<String> => set, Self::Ss(set);
     Set<Number> => set, Self::Ns(set);
     Set<Vec<u8>> => set, Self::Bs(set);
+}
+
+/// One by one: `collect` would sort first what is sorted already.
+fn map_of(item: Item) -> BTreeMap<String, AttributeValue> {
+    let mut map = BTreeMap::new();
+    for (name, value) in item {
+        map.insert(name, value);
+    }
+    map
 }
 
 impl<const N: usize> From<&[u8; N]> for AttributeValue {
@@ -249,8 +258,6 @@ impl Item {
     }
 
     /// Sets an attribute, and returns its value of before.
-    ///
-    /// Takes time in proportion to the number of attributes; [`extend`](Extend::extend) sets many.
     pub fn insert(
         &mut self,
         name: impl Into<String>,
@@ -285,20 +292,6 @@ impl Item {
     /// Where an attribute is, or would be.
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(it, _)| it.as_str().cmp(name))
-    }
-
-    /// Takes up attributes in whatever order; of those of one name the last one counts.
-    fn add(&mut self, attributes: impl Iterator<Item = (String, AttributeValue)>) {
-        self.0.extend(attributes);
-        // Stable: what came later stays behind, and is kept.
-        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.0.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0;
-            if is_same {
-                std::mem::swap(later, kept);
-            }
-            is_same
-        });
     }
 
     /// How many attributes there are.
@@ -350,8 +343,9 @@ impl Item {
 
 impl<K: Into<String>, V: Into<AttributeValue>> Extend<(K, V)> for Item {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, attributes: I) {
-        let attributes = attributes.into_iter();
-        self.add(attributes.map(|(name, value)| (name.into(), value.into())));
+        for (name, value) in attributes {
+            self.insert(name, value);
+        }
     }
 }
 

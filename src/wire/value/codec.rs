@@ -97,8 +97,9 @@ impl<'de> Deserialize<'de> for AttributeValue {
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = ReadMembers { inside: 0 }.deserialize(deserializer);
-        read.map(Self)
+        // A tree first: it takes names in any order, however many there are.
+        let read = ReadMap { inside: 0 }.deserialize(deserializer);
+        read.map(Self::from)
     }
 }
 
@@ -140,8 +141,7 @@ impl<'de> de::Visitor<'de> for ReadValue {
             },
             Tag::M => {
                 let inside = valid(deeper(self.inside))?;
-                let members = object.next_value_seed(ReadMembers { inside })?;
-                AttributeValue::M(members.into_iter().collect())
+                AttributeValue::M(object.next_value_seed(ReadMap { inside })?)
             }
             Tag::L => {
                 let inside = valid(deeper(self.inside))?;
@@ -158,22 +158,21 @@ impl<'de> de::Visitor<'de> for ReadValue {
     }
 }
 
-/// Reads the members of a map, or of an item, inside that many lists and maps, this one counted;
-/// they come in the order of their names.
-struct ReadMembers {
+/// Reads a map's members inside that many lists and maps, this one counted.
+struct ReadMap {
     inside: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for ReadMembers {
-    type Value = Vec<(String, AttributeValue)>;
+impl<'de> DeserializeSeed<'de> for ReadMap {
+    type Value = BTreeMap<String, AttributeValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> de::Visitor<'de> for ReadMembers {
-    type Value = Vec<(String, AttributeValue)>;
+impl<'de> de::Visitor<'de> for ReadMap {
+    type Value = BTreeMap<String, AttributeValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of attribute values")
@@ -181,15 +180,14 @@ impl<'de> de::Visitor<'de> for ReadMembers {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let inside = self.inside;
-        let mut members = Vec::new();
-        while let Some(name) = object.next_key::<String>()? {
-            members.push((name, object.next_value_seed(ReadValue { inside })?));
+        let mut map = BTreeMap::new();
+        while let Some(name) = object.next_key()? {
+            let value = object.next_value_seed(ReadValue { inside })?;
+            if map.insert(name, value).is_some() {
+                return Err(de::Error::custom("attribute name comes twice"));
+            }
         }
-        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(de::Error::custom("attribute name comes twice"));
-        }
-        Ok(members)
+        Ok(map)
     }
 }
 
