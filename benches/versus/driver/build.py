@@ -23,6 +23,8 @@ def build_all():
         # One package at a time: built together, each would have the features that any of them needs.
         cargo("build", "--release", "--package", peer.package)
         cargo("build", "--profile", "small", "--package", peer.package, "--bin", f"{peer.name}-cold")
+    for peer in LOCKING:
+        cargo("build", "--release", "--package", peer.function)
 
 
 def sizes():

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import build, contention, cycles, many, peers, plots, readme, report, start
+from . import build, contention, cycles, functions, many, peers, plots, readme, report, start
 from .peers import RESULTS, ROOT, TARGET
 from .rows import Row
 from .server import Server
@@ -53,12 +53,13 @@ def main(arguments):
 
 # In the order of the table. Each takes a server, a folder for what must be written, and whether it
 # is to be quick.
-# To come: Lambda, process start to first answer, once there is an example to start.
 PARTS = {
     "size": lambda server, scratch, quick: [
         *build.sizes(), *build.crates(), *([] if quick else build.clean_builds())],
     "start": lambda server, scratch, quick: [
         *start.cold(server, scratch, 5 if quick else 20), *start.bad_environments(server, scratch)],
+    "lambda": lambda server, scratch, quick: [
+        *functions.first_answer(server, scratch, 5 if quick else 20)],
     "cycle": lambda server, scratch, quick: [
         *cycles.one(server, scratch, 5 if quick else 20, 200 if quick else 500),
         *cycles.rates(server, scratch, 2 if quick else 5, 1000 if quick else 2000)],

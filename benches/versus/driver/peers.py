@@ -21,8 +21,13 @@ class Peer:
     def package(self):
         return f"versus-{self.name}"
 
+    @property
+    def function(self):
+        """The package of its Lambda function."""
+        return f"versus-function-{self.name}"
+
     def program(self, kind, profile="release"):
-        """`kind` is "cold" or "bench"."""
+        """`kind` is "cold", "bench" or "function"."""
         return TARGET / profile / f"{self.name}-{kind}"
 
 

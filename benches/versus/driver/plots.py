@@ -8,8 +8,9 @@ from .report import shown
 # (file, title, rows)
 PLOTS = [
     ("size", "Size and build", ["bytes", "crates", "build_cpu"]),
-    ("start", "From process start to first lock released",
-     ["cold_tcp_wall", "cold_tcp_instructions", "cold_tls_wall", "cold_tls_instructions"]),
+    ("start", "From process start to first lock released, and to a Lambda function's first answer",
+     ["cold_tcp_wall", "cold_tcp_instructions", "cold_tls_wall", "cold_tls_instructions",
+      "lambda_tcp_wall", "lambda_tls_wall"]),
     ("cycle", "Acquire and release, nobody else about",
      ["cycle_wall", "cycle_cpu", "cycle_instructions", "rate_1", "rate_16", "rate_256"]),
     ("hand-over", "From release to the next holder", ["hand_over_20_ms", "hand_over_200_ms", "hand_over_2_s"]),

@@ -15,23 +15,32 @@ VALGRIND = shutil.which("valgrind")
 class Run:
     wall: float  # seconds
     cpu: float   # seconds
-    status: int
+    status: int  # as a shell has it; that of a signal is negative
     errors: str
 
 
 def once(arguments, environment, errors):
     """Runs a program to its end; `errors` is a file for what it says."""
+    started = time.perf_counter()
+    pid = start(arguments, environment, errors)
+    status, cpu = ended(pid)
+    return Run(time.perf_counter() - started, cpu, status, errors.read_text())
+
+
+def start(arguments, environment, errors):
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, str(errors), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
     ]
     arguments = [str(argument) for argument in arguments]
-    started = time.perf_counter()
-    pid = os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+    return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+
+
+def ended(pid):
+    """Its status and CPU seconds, once it has ended."""
     _, status, usage = os.wait4(pid, 0)
-    wall = time.perf_counter() - started
-    return Run(wall, usage.ru_utime + usage.ru_stime, status, errors.read_text())
+    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 
 def must(run):

@@ -25,7 +25,7 @@ def footnotes(rows):
     """By (row, peer): what must be said beside the figure."""
     notes = {}
     for row in rows:
-        if row.name.startswith("cold_") and LEASE.name in row.values:
+        if row.name.startswith(("cold_", "lambda_")) and LEASE.name in row.values:
             notes[row.name, LEASE.name] = "asks for the table and its time to live first: two requests more"
         for peer in row.samples.get("failed", ()):
             notes[row.name, peer] = "a cycle failed; results.json has the error"

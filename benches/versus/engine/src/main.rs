@@ -8,8 +8,11 @@
 //! - `reset`: forgets what has been counted;
 //! - `counts N`: requests and bytes through relay N;
 //! - `record FILE`: writes the first two requests through relay 0 to FILE;
-//! - `gaps`: how regularly each lease has been renewed through relay 0.
+//! - `gaps`: how regularly each lease has been renewed through relay 0;
+//! - `invoke KEY`: serves a Lambda function that is yet to start one invocation for KEY;
+//! - `outcome`: waits for its answer; says what it was and when it came.
 
+mod invocation;
 mod relay;
 mod tls;
 
@@ -21,9 +24,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use common::Outcome;
+use invocation::Invocation;
 use relay::Relay;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// One for each process of a hand-over.
 const RELAYS: usize = 2;
@@ -60,6 +64,11 @@ fn run() -> Outcome<()> {
     let (listener, encrypted) = listener(&runtime)?;
     let acceptor = tls::acceptor(Path::new(&authority))?;
     runtime.spawn(tls::serve(acceptor, listener, upstream));
+    let mut desk = Desk {
+        relays,
+        runtime: runtime.handle().clone(),
+        invocation: None,
+    };
     drive(runtime);
 
     let urls = urls.trim_start_matches(',');
@@ -67,28 +76,48 @@ fn run() -> Outcome<()> {
         "{{\"url\":\"http://{upstream}\",\"tls\":\"https://{encrypted}\",\"relays\":[{urls}]}}"
     );
     for command in std::io::stdin().lock().lines() {
-        println!("{}", answer(&relays, &command?)?);
+        println!("{}", desk.answer(&command?)?);
     }
     Ok(())
 }
 
-fn answer(relays: &[Arc<Relay>], command: &str) -> Outcome<String> {
-    let words: Vec<_> = command.split_whitespace().collect();
-    match words[..] {
-        ["reset"] => {
-            relays.iter().for_each(|relay| relay.reset());
-            Ok("{}".into())
+/// Where the driver asks.
+struct Desk {
+    relays: Vec<Arc<Relay>>,
+    /// Of what serves.
+    runtime: Handle,
+    invocation: Option<Invocation>,
+}
+
+impl Desk {
+    fn answer(&mut self, command: &str) -> Outcome<String> {
+        let words: Vec<_> = command.split_whitespace().collect();
+        match words[..] {
+            ["reset"] => {
+                self.relays.iter().for_each(|relay| relay.reset());
+                Ok("{}".into())
+            }
+            ["counts", number] => {
+                let relay = self.relays.get(number.parse::<usize>()?);
+                Ok(relay.ok_or("no such relay")?.counts())
+            }
+            ["record", file] => {
+                std::fs::write(file, self.relays[0].first_requests())?;
+                Ok("{}".into())
+            }
+            ["gaps"] => Ok(self.relays[0].gaps()),
+            ["invoke", key] => {
+                let invocation = Invocation::of(key, &self.runtime)?;
+                let address = invocation.address();
+                self.invocation = Some(invocation);
+                Ok(format!("{{\"api\":\"{address}\"}}"))
+            }
+            ["outcome"] => {
+                let invocation = self.invocation.as_ref();
+                Ok(invocation.ok_or("nothing was invoked")?.outcome())
+            }
+            _ => Err(format!("no such command: {command}").into()),
         }
-        ["counts", number] => {
-            let relay = relays.get(number.parse::<usize>()?);
-            Ok(relay.ok_or("no such relay")?.counts())
-        }
-        ["record", file] => {
-            std::fs::write(file, relays[0].first_requests())?;
-            Ok("{}".into())
-        }
-        ["gaps"] => Ok(relays[0].gaps()),
-        _ => Err(format!("no such command: {command}").into()),
     }
 }
 

@@ -19,6 +19,10 @@ impl Peer for Dynolock {
         Ok(Self { client, terms })
     }
 
+    async fn get_ready(&self) -> Outcome<()> {
+        Ok(self.client.connect().await?)
+    }
+
     async fn acquire(&self, key: &str) -> Outcome<Lease> {
         let lock = self
             .client

@@ -1,0 +1,5 @@
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    handler::serve::<versus_sdk::Sdk>()
+}
