@@ -47,8 +47,11 @@ def main(arguments):
     results = TARGET / "results" if options.quick or options.peer else RESULTS
     if options.dynamodb_local:
         results /= "dynamodb-local"
-    measure(options, results)
+    rows = measure(options, results)
     print((results / "table.md").read_text())
+    for failure in (failures := start.failures(rows)):
+        say(f"dynolock does not end clearly; {failure}")
+    return 1 if failures else 0
 
 
 # In the order of the table. Each takes a server, a folder for what must be written, and whether it
@@ -71,11 +74,8 @@ PARTS = {
 
 
 def measure(options, results):
-    """Writes down what there is after each part: the whole takes long."""
-    parts, file = {}, results / "results.json"
-    if options.only and file.exists():
-        for part, rows in json.loads(file.read_text())["parts"].items():
-            parts[part] = [Row(**row) for row in rows]
+    """Writes down what there is after each part: the whole takes long. The rows in the end."""
+    parts = kept(results) if options.only else {}
     with tempfile.TemporaryDirectory(prefix="versus-") as scratch:
         scratch = Path(scratch)
         upstream = os.environ[LOCAL].removeprefix("http://") if options.dynamodb_local else None
@@ -86,10 +86,23 @@ def measure(options, results):
                 say(part)
                 parts[part] = PARTS[part](server, scratch, options.quick)
                 write(parts, options, results)
+    return in_order(parts)
+
+
+def kept(results):
+    """The rows of an earlier run, by part."""
+    file = results / "results.json"
+    found = json.loads(file.read_text())["parts"] if file.exists() else {}
+    return {part: [Row(**row) for row in rows] for part, rows in found.items()}
+
+
+def in_order(parts):
+    """What is shown: a row that no peer has a figure for is left out."""
+    return [row for part in PARTS for row in parts.get(part, []) if row.values]
 
 
 def write(parts, options, results):
-    rows = [row for part in PARTS for row in parts.get(part, [])]
+    rows = in_order(parts)
     aims = targets(rows)
     conditions = describe(options)
     results.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,12 @@ pub fn run(program: impl Future<Output = Outcome<()>>) -> ExitCode {
         .enable_all()
         .build();
     let outcome = match runtime {
-        Ok(runtime) => tokio::task::LocalSet::new().block_on(&runtime, program),
+        Ok(runtime) => {
+            let outcome = tokio::task::LocalSet::new().block_on(&runtime, program);
+            // By dropping it, it would wait for a name that is still being looked up.
+            runtime.shutdown_background();
+            outcome
+        }
         Err(error) => Err(error.into()),
     };
     conclude(outcome)
