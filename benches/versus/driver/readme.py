@@ -10,9 +10,13 @@ BEGIN, END = "<!-- versus: written by benches/versus/run -->", "<!-- versus: end
 def write(rows, conditions):
     """Replaces what is between the markers, which must be there."""
     file = ROOT / "README.md"
-    head, rest = file.read_text().split(BEGIN)
+    plots = [(title, RESULTS / f"{name}.svg") for name, title, _ in PLOTS]
+    plots = [(title, plot.relative_to(ROOT)) for title, plot in plots if plot.exists()]
+    file.write_text(replaced(file.read_text(), rows, conditions, plots))
+
+
+def replaced(text, rows, conditions, plots):
+    head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    plots = "\n".join(
-        f"![{title}]({(RESULTS / name).relative_to(ROOT)}.svg)"
-        for name, title, _ in PLOTS if (RESULTS / f"{name}.svg").exists())
-    file.write_text(f"{head}{BEGIN}\n{conditions}\n\n{table(rows)}\n{plots}\n{END}{tail}")
+    shown = "\n".join(f"![{title}]({path})" for title, path in plots)
+    return f"{head}{BEGIN}\n{conditions}\n\n{table(rows)}\n{shown}\n{END}{tail}"
