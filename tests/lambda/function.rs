@@ -1,9 +1,8 @@
 //! `examples/lambda.rs` as a process of its own, which can be frozen.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -11,6 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::api::{Outcome, RuntimeApi};
 use crate::scene::{SECRET, Scene, ms, soon, until};
+use crate::support::example;
 
 /// A function, the Runtime API that it serves, and the DynamoDB that it works on.
 pub(crate) struct Function {
@@ -131,13 +131,8 @@ fn command(api: &RuntimeApi, scene: &Scene) -> Command {
     command
 }
 
-/// `cargo test` builds the examples beside the tests, in whichever target directory.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    let profile = test.parent().and_then(|deps| deps.parent());
-    let name = OsString::from(format!("lambda{}", std::env::consts::EXE_SUFFIX));
-    let binary = profile.expect("a folder").join("examples").join(name);
-    let missing = "is not there: `cargo build --example lambda`, or all of `cargo test`";
-    assert!(binary.exists(), "{} {missing}", binary.display());
-    binary
+/// Built once, for all tests of this program.
+fn binary() -> &'static Path {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| example::built(&["lambda"]).join("lambda"));
+    &BINARY
 }

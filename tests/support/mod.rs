@@ -19,6 +19,7 @@ pub mod dynamodb;
 pub mod dyno;
 pub mod dyno_wire;
 pub mod engine;
+pub mod example;
 pub mod fault;
 pub mod http;
 pub mod proxy;
