@@ -53,7 +53,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            // By returning, it would wait for a name that is still being looked up.
+            std::process::exit(1)
         }
     }
 }

@@ -6,6 +6,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// So long it waits for the lock, or for a server: it ends within a second where there is none.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -17,7 +20,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            // By returning, it would wait for a name that is still being looked up.
+            std::process::exit(1)
         }
     }
 }
@@ -25,7 +29,8 @@ async fn main() -> ExitCode {
 #[expect(clippy::disallowed_methods, reason = "a program of its own")]
 async fn hold(table: String, key: String) -> Result<(), dynolock::Error> {
     let client = dynolock::Client::from_env()?;
-    let lease = client.lock(table, ("id", key)).acquire().await?;
+    let lock = client.lock(table, ("id", key)).timeout(PATIENCE);
+    let lease = lock.acquire().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     lease.release().await
 }

@@ -48,12 +48,17 @@ pub async fn run(more: &[&str], story: impl AsyncFnOnce(Place) -> Outcome<()>) -
             return ExitCode::from(64);
         }
     };
-    let told = async { story(Place::prepare(options).await?).await };
+    let told = async {
+        let place = Place::prepare(options).await?;
+        place.look().await?;
+        story(place).await
+    };
     match told.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("It did not work: {error}");
-            ExitCode::FAILURE
+            // By returning, it would wait for a name that is still being looked up.
+            std::process::exit(1)
         }
     }
 }
@@ -108,6 +113,14 @@ impl Place {
             credentials,
             options,
         })
+    }
+
+    /// That there is a table, and a way to it. Those who wait for locks are patient.
+    async fn look(&self) -> Outcome<()> {
+        let client = self.client()?;
+        client.connect().await?;
+        client.lock(&self.table, ("id", "nobody")).holder().await?;
+        Ok(())
     }
 
     /// A client of its own, as another machine has it.

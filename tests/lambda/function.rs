@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -22,10 +22,14 @@ pub(crate) struct Function {
 impl Function {
     /// Starts it; completes once it has initialized.
     pub(crate) async fn started() -> Self {
+        Self::started_with(&[]).await
+    }
+
+    pub(crate) async fn started_with(changes: &[Change<'_>]) -> Self {
         let scene = Arc::new(Scene::new().await);
         let seen = Arc::clone(&scene);
         let api = RuntimeApi::new(move || seen.proxy.requests());
-        let mut command = command(&api, &scene);
+        let mut command = command(&api, &scene, changes);
         let child = command.spawn().expect("the example starts");
         let function = Self { child, api, scene };
         function.until_asked(1).await;
@@ -95,21 +99,21 @@ impl Function {
 /// A variable of the environment and its value; without one it is taken away.
 pub(crate) type Change<'a> = (&'a str, Option<&'a str>);
 
-/// Runs it to its end, in an environment with these changes.
-pub(crate) async fn run_with(api: &RuntimeApi, scene: &Scene, changes: &[Change<'_>]) -> Output {
-    let mut command = command(api, scene);
-    for (name, value) in changes {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+/// Runs it to its end, in an environment with these changes; with how long that took.
+pub(crate) async fn run_with(
+    api: &RuntimeApi,
+    scene: &Scene,
+    changes: &[Change<'_>],
+) -> (Output, Duration) {
+    let mut command = command(api, scene, changes);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    soon(command.output()).await.expect("the example starts")
+    let started = Instant::now();
+    let output = soon(command.output()).await.expect("the example starts");
+    (output, started.elapsed())
 }
 
-/// The function with the environment that Lambda gives it, and nothing of ours.
-fn command(api: &RuntimeApi, scene: &Scene) -> Command {
+/// The function with the environment that Lambda gives it, with these changes, and nothing of ours.
+fn command(api: &RuntimeApi, scene: &Scene, changes: &[Change<'_>]) -> Command {
     let mut command = Command::new(binary());
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     let variables = [
@@ -128,6 +132,12 @@ fn command(api: &RuntimeApi, scene: &Scene) -> Command {
         ("TABLE", scene.table.clone()),
     ];
     command.envs(variables);
+    for (name, value) in changes {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
 }
 

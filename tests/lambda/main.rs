@@ -270,7 +270,8 @@ async fn a_bad_environment_is_one_clear_line_and_a_status() {
         (&[("AWS_LAMBDA_RUNTIME_API", None)], "this runs in Lambda"),
     ];
     for (changes, words) in cases {
-        let output = run_with(&api, &scene, changes).await;
+        let (output, took) = run_with(&api, &scene, changes).await;
+        assert!(took < Duration::from_secs(1), "{changes:?}: {took:?}");
         let said = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(1), "{changes:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{changes:?}: {said}");
