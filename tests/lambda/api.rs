@@ -26,6 +26,8 @@ pub(crate) struct RuntimeApi {
 pub(crate) struct Outcome {
     pub(crate) id: String,
     pub(crate) told: Told,
+    /// When this came.
+    pub(crate) at: SystemTime,
     /// The requests to DynamoDB, as they stood when this came.
     pub(crate) requests: Vec<Recorded>,
 }
@@ -138,6 +140,7 @@ impl Shared {
         let outcome = Outcome {
             id: id.into(),
             told,
+            at: SystemTime::now(),
             requests: (self.requests)(),
         };
         self.state().outcomes.push(outcome);

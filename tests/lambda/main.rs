@@ -176,6 +176,46 @@ async fn what_fails_midway_is_released_before_the_answer() {
     assert_eq!(item["state"]["S"], "paid");
 }
 
+/// A black hole, to all that it sends or to all but the first: it gives up while there is time for
+/// its answer.
+#[tokio::test]
+async fn where_nothing_answers_the_invocation_still_does_in_time() {
+    for unheard in [Step::Acquire, Step::Renew] {
+        let function = Function::started().await;
+        function.order("order-1").await;
+        function.scene.proxy.on(move |request| {
+            let heard = unheard == Step::Renew && request.step() == Step::Acquire;
+            if heard { Fault::Pass } else { Fault::Hang }
+        });
+        let deadline = from_now(Duration::from_millis(2500));
+        let id = function.invoke("order-1", deadline);
+        let outcome = function.outcome(&id).await;
+        let Told::Failed { kind, message } = &outcome.told else {
+            panic!("{unheard:?}: {outcome:?}");
+        };
+        assert!(
+            ["NotShipped", "TooLittleTime", "LeaseLost"].contains(&kind.as_str()),
+            "{unheard:?}: {kind}: {message}"
+        );
+        let sent = steps(&outcome.requests);
+        assert!(sent.contains(&unheard), "{unheard:?}: {sent:?}");
+        assert!(outcome.at < deadline, "{unheard:?}: {message}");
+
+        // Nor does what is left behind go beyond it; the environment is as good as before.
+        function.scene.proxy.on(|_| Fault::Pass);
+        let id = function.invoke("order-1", from_now(LONG));
+        assert_eq!(answer(&function.outcome(&id).await)["parcels"], 1);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_is_an_error_that_says_so() {
+    let function = Function::started_with(&[("TABLE", Some("nothing"))]).await;
+    let id = function.invoke("order-1", from_now(LONG));
+    let outcome = function.outcome(&id).await;
+    assert_failed(&outcome, "NotShipped", "ResourceNotFoundException");
+}
+
 /// Its write is on the way when it is frozen, and arrives when another has the lock.
 #[tokio::test]
 async fn a_function_that_is_frozen_beyond_its_lease_writes_nothing_more() {
