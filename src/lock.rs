@@ -246,6 +246,19 @@ impl Lock {
         self
     }
 
+    /// Checks table, key and options, as every use of the lock does. Nothing is sent.
+    ///
+    /// ```
+    /// # let keys = dynolock::credentials::Credentials::new("AKIDEXAMPLE", "secret").unwrap();
+    /// # let builder = dynolock::Client::builder().region("eu-west-1").credentials(keys);
+    /// # let client = builder.endpoint_url("http://127.0.0.1:8000").build().unwrap();
+    /// let error = client.lock("jobs", ("id", "")).check().unwrap_err();
+    /// assert!(error.is_invalid_option());
+    /// ```
+    pub fn check(&self) -> Result<(), Error> {
+        self.options.parse().map(drop)
+    }
+
     /// Acquires the lock, waiting up to the [timeout](Self::timeout).
     ///
     /// Errors: [`is_held`](Error::is_held) where another held it to the end,

@@ -10,7 +10,7 @@ use tokio::sync::{MutexGuard, Notify, oneshot};
 
 use super::heartbeat::Heartbeat;
 use crate::client::Shared;
-use crate::clock::{Moment, Monotonic};
+use crate::clock::{Moment, Monotonic, Wall};
 use crate::error::Error;
 use crate::options::Terms;
 use crate::protocol::{self, Jitter, Lost, Released, Renewed};
@@ -121,6 +121,27 @@ impl Core {
             let look = (lease / LOOKS_PER_LEASE).max(Duration::from_millis(1));
             let wake_at = now.mono.plus(remaining.min(look));
             race(changed, runtime.sleep_until(wake_at)).await;
+        }
+    }
+
+    /// Completes once the lease ends at another time than `seen`, with that time; `None` once it
+    /// is over.
+    pub(super) async fn moved(&self, seen: Wall) -> Option<Wall> {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match self.standing(self.client.runtime.now()) {
+                Standing::Held => {}
+                Standing::Lost(_) | Standing::GivenBack => return None,
+            }
+            let ends = self.state().deadline().wall;
+            if ends != seen {
+                return Some(ends);
+            }
+            match race(changed, self.over()).await {
+                First::A(()) => {}
+                First::B(_) => return None,
+            }
         }
     }
 

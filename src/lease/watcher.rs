@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::clock::Wall;
 use crate::protocol::Lost;
 
 use super::Lease;
@@ -65,6 +66,26 @@ impl Watcher {
     /// ```
     pub async fn lost(&self) -> Option<Lost> {
         self.core.over().await
+    }
+
+    /// Completes once the lease ends at another time than `seen`, which is the
+    /// [`expires_at`](Self::expires_at) that the caller knows; with the new one. `None` once the
+    /// lease is over. Cancel safe; nothing is missed between two calls.
+    ///
+    /// For those who keep others to the lease, such as a process beside this one.
+    ///
+    /// ```no_run
+    /// # async fn run(watcher: dynolock::Watcher) {
+    /// let mut ends = watcher.expires_at();
+    /// while let Some(later) = watcher.renewed(ends).await {
+    ///     println!("{:?} more", watcher.remaining());
+    ///     ends = later;
+    /// }
+    /// # }
+    /// ```
+    pub async fn renewed(&self, seen: SystemTime) -> Option<SystemTime> {
+        let ends = self.core.moved(Wall::of(seen)).await?;
+        Some(ends.system_time())
     }
 
     /// As [`Lease::fencing_token`].

@@ -40,6 +40,36 @@ async fn a_watcher_sees_a_lease_that_is_held() {
 }
 
 #[tokio::test]
+async fn a_watcher_is_told_of_every_new_end() {
+    let scene = Scene::new().await;
+    let lease = acquired(&scene).await;
+    let watcher = lease.watcher();
+    let first = watcher.expires_at();
+    // What has changed before the call is not missed.
+    soon(lease.renew()).await.expect("held");
+    let second = soon(watcher.renewed(first)).await.expect("held");
+    assert_eq!(second, lease.expires_at());
+    assert!(second > first);
+    let waiting = spawn({
+        let watcher = watcher.clone();
+        async move { watcher.renewed(second).await }
+    });
+    soon(lease.update(one_more())).await.expect("held");
+    assert_eq!(
+        soon(waiting).await.expect("no panic"),
+        Some(lease.expires_at()),
+        "an update renews"
+    );
+    let ends = lease.expires_at();
+    soon(lease.release()).await.expect("held");
+    assert_eq!(soon(watcher.renewed(ends)).await, None, "it is over");
+
+    let lease = soon(scene.lock(&scene.client(), "b").lease(ms(200)).acquire()).await;
+    let watcher = lease.expect("free").watcher();
+    assert_eq!(soon(watcher.renewed(watcher.expires_at())).await, None);
+}
+
+#[tokio::test]
 async fn a_watcher_sees_a_loss_and_its_reason() {
     let scene = Scene::new().await;
     let lock = scene.client().lock(&scene.table, ("id", "a"));
