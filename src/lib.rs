@@ -74,6 +74,7 @@ mod queue;
 mod runtime;
 #[cfg(test)]
 mod simulation;
+mod table;
 #[cfg(feature = "tracing")]
 mod telemetry;
 mod update;
@@ -92,6 +93,7 @@ pub use options::{
     DEFAULT_RETRY_INTERVAL, DEFAULT_TIMEOUT,
 };
 pub use protocol::{Holder, LeaseToken, Lost};
+pub use table::{Access, KeyType, Table, TableDescription, TableKey};
 pub use update::{Path, Update};
 pub use wire::{
     AttributeValue, FromAttribute, InvalidValue, Item, ItemIter, Number, Set, UnexpectedAttribute,

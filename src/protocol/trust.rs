@@ -120,6 +120,14 @@ impl ClockTrust {
         let (wall, skew) = (i128::from(now.wall.0), i128::from(nanos(skew)));
         wall + skew < bounds.earliest || wall - skew > bounds.latest
     }
+
+    /// How far the wall clock is off at least by the server's time; `None` where none is known.
+    pub(crate) fn difference(&self, now: Moment) -> Option<Duration> {
+        let bounds = self.server?.bounds(now);
+        let wall = i128::from(now.wall.0);
+        let off = (bounds.earliest - wall).max(wall - bounds.latest).max(0);
+        Some(Duration::from_nanos(u64::try_from(off).unwrap_or(u64::MAX)))
+    }
 }
 
 impl ServerTime {
@@ -191,6 +199,17 @@ mod tests {
             let mut trust = ClockTrust::new(at(200, wall));
             trust.observe(at(0, wall - 200), at(200, wall), NOON, SKEW);
             assert_eq!(trust.is_doubtful(at(200, wall), SKEW), doubtful, "{wall}");
+        }
+    }
+
+    #[test]
+    fn the_difference_allows_for_the_headers_second() {
+        assert_eq!(ClockTrust::new(at(0, 0)).difference(at(0, 0)), None);
+        for (wall, off) in [(-1500, 1500), (0, 0), (1200, 0), (2200, 1000)] {
+            let mut trust = ClockTrust::new(at(200, wall));
+            trust.observe(at(0, wall - 200), at(200, wall), NOON, SKEW);
+            let difference = trust.difference(at(200, wall));
+            assert_eq!(difference, Some(Duration::from_millis(off)), "{wall}");
         }
     }
 

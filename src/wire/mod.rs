@@ -6,6 +6,7 @@ mod http;
 mod operation;
 mod response;
 mod sign;
+mod table;
 mod transaction;
 mod value;
 
@@ -29,6 +30,7 @@ pub(crate) use operation::{Action, Operation, Prepared, Read, Returns, Write};
 pub(crate) use response::outcome;
 pub(crate) use response::{Failure, FailureKind, Outcome, printable, server_date};
 pub(crate) use sign::Signer;
+pub(crate) use table::{create, describe, probe_read, probe_write};
 pub(crate) use transaction::{Effect, Entry, Reason, Reasons, Transaction};
 pub use value::{
     AttributeValue, FromAttribute, InvalidValue, Item, ItemIter, Number, Set, UnexpectedAttribute,
