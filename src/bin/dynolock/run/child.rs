@@ -1,0 +1,319 @@
+//! The child under its lease: started, signalled, ended.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
+
+use std::os::unix::process::ExitStatusExt;
+
+use dynolock::{Lost, Watcher};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use tokio::process::Command;
+
+use super::guard::{Guard, Said, within};
+use super::plan::Deadline;
+use super::program::not_started;
+use super::signals::Signals;
+use super::terminal::Lent;
+use super::{Run, group::Group};
+use crate::clocks::{Reading, unix_nanos};
+use crate::exit::Exit;
+use crate::say::Voice;
+
+/// How often is looked whether those that the child left behind are gone.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long those may take where nobody can see whether they are gone.
+const BLIND: Duration = Duration::from_millis(100);
+/// How long those may take at most.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// How the child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Without our doing.
+    ByItself(Exit),
+    /// It could not be started, or not be guarded.
+    NotRun(Exit),
+    /// The lease was lost, or about to be.
+    Lost,
+}
+
+/// A child that runs, and all that has to be heeded meanwhile.
+pub(super) struct Child<'a> {
+    lease: Watcher,
+    guard: Guard,
+    group: Group,
+    signals: &'a mut Signals,
+    voice: &'a Voice,
+    name: String,
+    /// The end of the lease that the guard knows.
+    told: SystemTime,
+    /// Whether its terminal was lent to it.
+    has_terminal: bool,
+    ended: Option<Ended>,
+    is_over: bool,
+    guard_is_gone: bool,
+}
+
+enum Event {
+    Signal(Signal),
+    Renewed(SystemTime),
+    Lost(Lost),
+    Guard(Said),
+}
+
+impl<'a> Child<'a> {
+    /// Runs `program` until it and all of its process group have ended.
+    pub(super) async fn run(
+        run: &Run,
+        program: &Path,
+        lease: Watcher,
+        signals: &'a mut Signals,
+        voice: &'a Voice,
+    ) -> Ended {
+        let told = lease.expires_at();
+        let guard = match Guard::start(deadline(&lease, told), run.grace).await {
+            Ok(guard) => guard,
+            Err(error) => {
+                voice.say(format_args!(
+                    "no guard could be started, so nothing is run: {error}"
+                ));
+                return Ended::NotRun(Exit::SYSTEM);
+            }
+        };
+        let group = guard.group;
+        let terminal = Lent::to(group);
+        let mut process = match spawn(run, program, &lease, group) {
+            Ok(process) => process,
+            Err(error) => {
+                drop(terminal);
+                guard.dismiss().await;
+                let cannot = not_started(program, &error);
+                voice.say(cannot.problem);
+                return Ended::NotRun(cannot.exit);
+            }
+        };
+        let mut child = Self {
+            lease,
+            guard,
+            group,
+            signals,
+            voice,
+            name: run.subject.to_string(),
+            told,
+            has_terminal: terminal.is_some(),
+            ended: None,
+            is_over: false,
+            guard_is_gone: false,
+        };
+        let id = process.id();
+        let status = child.tend(process.wait(), id).await;
+        child.clear(run.grace).await;
+        drop(terminal);
+        let ended = child.ended.unwrap_or_else(|| child.ended_by_itself(status));
+        if !child.guard_is_gone {
+            child.guard.dismiss().await;
+        }
+        ended
+    }
+
+    fn ended_by_itself(&self, status: io::Result<ExitStatus>) -> Ended {
+        match status {
+            Ok(status) => {
+                let exit = Exit::of_child(status.code(), status.signal());
+                self.voice
+                    .tell(format_args!("the command ended with status {}", exit.0));
+                Ended::ByItself(exit)
+            }
+            Err(error) => {
+                self.voice
+                    .say(format_args!("the command's status cannot be had: {error}"));
+                Ended::ByItself(Exit::SYSTEM)
+            }
+        }
+    }
+
+    /// Does what there is to do until `done` completes.
+    async fn tend<F: Future>(&mut self, done: F, child: Option<u32>) -> F::Output {
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                biased;
+                // First: a loss that ended the child is not the child's own end.
+                event = self.next() => self.act(event),
+                output = &mut done => return output,
+                () = pause(LOOK * 10), if self.has_terminal && child.is_some() => {
+                    self.wake_if_stopped(child);
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let (lease, is_over) = (&self.lease, self.is_over);
+        tokio::select! {
+            biased;
+            lost = lease.lost(), if !is_over => match lost {
+                Some(lost) => Event::Lost(lost),
+                // It is released after this alone.
+                None => Event::Lost(Lost::Expired),
+            },
+            Some(ends) = lease.renewed(self.told), if !is_over => Event::Renewed(ends),
+            said = self.guard.said(), if !self.guard_is_gone => Event::Guard(said),
+            signal = self.signals.next() => Event::Signal(signal),
+        }
+    }
+
+    fn act(&mut self, event: Event) {
+        match event {
+            Event::Renewed(ends) => {
+                self.told = ends;
+                self.guard.tell(deadline(&self.lease, ends));
+            }
+            Event::Lost(lost) => {
+                self.is_over = true;
+                self.lose(&lost);
+            }
+            Event::Guard(Said::Told) => self.told_to_end(),
+            Event::Guard(Said::Gone) => {
+                self.guard_is_gone = true;
+                self.group.kill();
+                if !self.lease.is_held() {
+                    self.is_over = true;
+                    self.lose(&Lost::Expired);
+                }
+                if self.ended.is_none() {
+                    self.voice.say(format_args!(
+                        "{}: the guard process is gone, so the command was killed: \
+                         it never runs unguarded",
+                        self.name
+                    ));
+                    self.ended = Some(Ended::NotRun(Exit::SYSTEM));
+                }
+            }
+            Event::Signal(Signal::SIGTSTP) => self.voice.say(format_args!(
+                "{}: not stopped, since the lock would be lost",
+                self.name
+            )),
+            Event::Signal(signal) => {
+                self.voice.tell(format_args!("{signal} is passed on"));
+                if let Err(error) = self.group.signal(signal) {
+                    self.voice
+                        .say(format_args!("{signal} could not be passed on: {error}"));
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        if self.ended != Some(Ended::Lost) {
+            self.voice.say(format_args!(
+                "{}: the lock is lost, and the command ends: {lost}",
+                self.name
+            ));
+        }
+        self.ended = Some(Ended::Lost);
+        if is_still_ours(lost) {
+            // Nobody can have it before the lease ends.
+            self.guard.let_go();
+        } else {
+            self.group.kill();
+        }
+    }
+
+    fn told_to_end(&mut self) {
+        if self.ended.is_none() {
+            self.ended = Some(Ended::Lost);
+            self.voice.say(format_args!(
+                "{}: the lease could not be renewed, and the command is told to end",
+                self.name
+            ));
+        }
+    }
+
+    /// Ctrl-Z stops what has the terminal, and nobody would be there to wake it.
+    fn wake_if_stopped(&self, child: Option<u32>) {
+        let child = child.and_then(|child| i32::try_from(child).ok());
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+        let Some(child) = child else { return };
+        if let Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) =
+            waitid(Id::Pid(Pid::from_raw(child)), flags)
+        {
+            self.voice.say(format_args!(
+                "{}: not stopped, since the lock would be lost",
+                self.name
+            ));
+            let _: Result<(), Errno> = self.group.signal(Signal::SIGCONT);
+        }
+    }
+
+    /// Ends those of the group that the child has left behind: they too worked under the lock.
+    async fn clear(&mut self, grace: Duration) {
+        if self.guard_is_gone || self.group.has_members() == Some(false) {
+            return;
+        }
+        let group = self.group;
+        group.terminate();
+        let patience = grace.min(LONGEST);
+        let gone = async move {
+            loop {
+                match group.has_members() {
+                    Some(false) => return,
+                    Some(true) => pause(LOOK).await,
+                    None => return pause(BLIND).await,
+                }
+            }
+        };
+        if self.tend(within(patience, gone), None).await.is_none() || group.has_members().is_none()
+        {
+            // The guard with them.
+            self.guard_is_gone = true;
+            group.kill();
+        }
+    }
+}
+
+/// When the lease ends, which lasts until `ends` by the wall clock.
+fn deadline(lease: &Watcher, ends: SystemTime) -> Deadline {
+    let before = Reading::now();
+    Deadline::of(before, lease.remaining(), unix_nanos(ends))
+}
+
+/// Whether nobody else can hold the lock before the lease ends: only its renewal is refused.
+fn is_still_ours(lost: &Lost) -> bool {
+    matches!(lost, Lost::AccessDenied)
+}
+
+fn spawn(
+    run: &Run,
+    program: &Path,
+    lease: &Watcher,
+    group: Group,
+) -> io::Result<tokio::process::Child> {
+    let mut command = Command::new(program);
+    command
+        .arg0(&run.program)
+        .args(&run.arguments)
+        .env("DYNOLOCK_FENCING_TOKEN", lease.fencing_token().to_string())
+        .env("DYNOLOCK_VERSION", lease.version())
+        .env("DYNOLOCK_TABLE", &run.subject.table)
+        .env("DYNOLOCK_KEY", run.subject.partition.to_string())
+        .process_group(group.0.as_raw());
+    match &run.subject.sort {
+        Some(sort) => command.env("DYNOLOCK_SORT_KEY", sort.to_string()),
+        None => command.env_remove("DYNOLOCK_SORT_KEY"),
+    };
+    command.spawn()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the library's rule; this is a program"
+)]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

@@ -1,0 +1,104 @@
+//! A process group: signals to it, and who is left in it.
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// The group of the child and the guard. Its leader is the guard, so its id stays taken for as
+/// long as the guard was not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group(pub(crate) Pid);
+
+impl Group {
+    /// Sends a signal to all of them. Where nobody is left, there is nobody to reach.
+    pub(crate) fn signal(self, signal: Signal) -> Result<(), Errno> {
+        match killpg(self.0, signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells all of them to end; a stopped one is woken, so that it can.
+    pub(crate) fn terminate(self) {
+        // What cannot be told will be killed.
+        let _ = self.signal(Signal::SIGTERM);
+        let _ = self.signal(Signal::SIGCONT);
+    }
+
+    pub(crate) fn kill(self) {
+        // Fails only for processes of other users, which are beyond reach.
+        let _ = self.signal(Signal::SIGKILL);
+    }
+
+    /// Whether anybody but its leader lives in it; `None` where that cannot be seen.
+    pub(crate) fn has_members(self) -> Option<bool> {
+        let processes = std::fs::read_dir("/proc").ok()?;
+        let mut seen = false;
+        for process in processes.flatten() {
+            let name = process.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            if let Some(stat) = read(&format!("/proc/{pid}/stat"))
+                && let Some((state, group)) = state_and_group(&stat)
+            {
+                seen = true;
+                if group == self.0.as_raw() && pid != group && is_alive(state) {
+                    return Some(true);
+                }
+            }
+        }
+        seen.then_some(false)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the library's rule; this is the command's own reading of /proc"
+)]
+pub(super) fn read(path: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
+}
+
+fn is_alive(state: &str) -> bool {
+    !matches!(state, "Z" | "X" | "x")
+}
+
+/// The third and fifth field of `/proc/PID/stat`. The second, the program's name, is in brackets
+/// and may hold anything.
+fn state_and_group(stat: &str) -> Option<(&str, i32)> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    Some((state, group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_says_its_state_and_group() {
+        let stat = "812 (sh) S 811 700 9 0 -1 4194560";
+        assert_eq!(state_and_group(stat), Some(("S", 700)));
+        let odd = "812 (a ) Z 1 2 (b) R 1 42 9";
+        assert_eq!(state_and_group(odd), Some(("R", 42)));
+        for broken in [
+            "",
+            "812",
+            "812 (sh)",
+            "812 (sh) S",
+            "812 (sh) S 1",
+            "812 (sh) S 1 x",
+        ] {
+            assert_eq!(state_and_group(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_dead_do_not_count() {
+        assert!(is_alive("S") && is_alive("T") && is_alive("D"));
+        assert!(!is_alive("Z") && !is_alive("X"));
+    }
+}

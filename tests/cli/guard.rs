@@ -1,0 +1,268 @@
+//! The child never works without the lock, whatever becomes of the command, the network, the lock.
+
+use crate::scene::{ms, soon};
+use crate::stage::{Stage, ended, id, kill, number, numbers, process, said, until_gone};
+use crate::support::fault::Fault;
+use crate::support::wall_nanos;
+
+/// Writes its pid, then the time over and over.
+const BEATS: &str = "echo $$ > pid; while :; do date +%s%N >> beats; sleep 0.02; done";
+/// The same, and cannot be told to end.
+const STUBBORN: &str =
+    "trap '' TERM; echo $$ > pid; while :; do date +%s%N >> beats; sleep 0.02; done";
+
+/// Waits for the lock by its expiry, without an allowance, and writes when it has it.
+const NEXT: [&str; 4] = ["--max-clock-skew", "0s", "--retry-interval", "50ms"];
+
+fn last_beat(stage: &Stage) -> i64 {
+    numbers(&stage.read("beats"))
+        .into_iter()
+        .max()
+        .expect("it has worked")
+}
+
+/// The next holder has it after the lease and no sooner, and the old child is gone by then.
+async fn next_comes_after(stage: &Stage, child: i32) {
+    let expires = stage.expires().await;
+    assert!(expires > wall_nanos(), "the lock outlives its holder");
+    let next = said(stage.script(&NEXT, "date +%s%N > next")).await;
+    assert_eq!(next.status, 0, "{next:?}");
+    let start = numbers(&stage.read("next"))[0];
+    assert!(start > expires, "{} ns too soon", expires - start);
+    let last = last_beat(stage);
+    assert!(
+        last < start,
+        "it worked for {} ns without the lock",
+        last - start
+    );
+    assert_eq!(process(child), None, "gone, not only quiet");
+}
+
+#[tokio::test]
+async fn a_killed_command_takes_its_child_along() {
+    for script in [BEATS, STUBBORN] {
+        let stage = Stage::new().await;
+        let mut holder = stage
+            .script(&["--lease", "2s"], script)
+            .spawn()
+            .expect("it runs");
+        let child = stage.pid("pid").await;
+        let (_, guard) = process(child).expect("it works");
+        stage
+            .until("beats", |beats| beats.lines().count() > 2)
+            .await;
+        kill(id(&holder), "KILL");
+        soon(holder.wait()).await.expect("killed");
+        tokio::time::sleep(ms(100)).await;
+        next_comes_after(&stage, child).await;
+        until_gone(guard).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_command_loses_its_child_and_says_so_when_it_is_woken() {
+    for script in [BEATS, STUBBORN] {
+        let stage = Stage::new().await;
+        let holder = stage
+            .script(&["--lease", "2s"], script)
+            .spawn()
+            .expect("it runs");
+        let child = stage.pid("pid").await;
+        stage
+            .until("beats", |beats| beats.lines().count() > 2)
+            .await;
+        kill(id(&holder), "STOP");
+        tokio::time::sleep(ms(100)).await;
+        next_comes_after(&stage, child).await;
+        // Woken while another holds the lock.
+        let next = stage
+            .script(&NEXT, "echo > held; sleep 0.5")
+            .spawn()
+            .expect("it runs");
+        stage.until("held", |held| !held.is_empty()).await;
+        kill(id(&holder), "CONT");
+        let holder = ended(holder).await;
+        assert_eq!(holder.status, 74, "{holder:?}");
+        assert!(holder.err.contains("lost"), "{holder:?}");
+        assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
+        let next = ended(next).await;
+        assert_eq!((next.status, next.err.as_str()), (0, ""), "undisturbed");
+    }
+}
+
+/// Told at once, since nobody renews any more, and not only when the lease is nearly over.
+#[tokio::test]
+async fn the_child_of_a_killed_command_may_clean_up() {
+    let stage = Stage::new().await;
+    let script =
+        "trap 'date +%s%N > told; exit 0' TERM; echo > ready; while :; do sleep 0.01; done";
+    let mut holder = stage
+        .script(&["--lease", "20s"], script)
+        .spawn()
+        .expect("it runs");
+    stage.until("ready", |ready| !ready.is_empty()).await;
+    kill(id(&holder), "KILL");
+    soon(holder.wait()).await.expect("killed");
+    let told = stage.until("told", |told| told.ends_with('\n')).await;
+    assert!(numbers(&told)[0] < stage.expires().await);
+}
+
+/// DynamoDB is out of reach for longer than the lease.
+#[tokio::test]
+async fn a_child_is_told_before_the_lease_ends_and_killed_at_its_end() {
+    let stage = Stage::new().await;
+    let script = "trap 'date +%s%N >> told' TERM; echo $$ > pid; \
+                  while :; do date +%s%N >> beats; sleep 0.02; done";
+    let options = ["--lease", "2s", "--heartbeat", "300ms", "--grace", "1s"];
+    let holder = stage.script(&options, script).spawn().expect("it runs");
+    let child = stage.pid("pid").await;
+    stage.scene.proxy.on(|_| Fault::DropRequest);
+    stage.scene.proxy.close_connections();
+    tokio::time::sleep(ms(100)).await;
+    let expires = stage.expires().await;
+    until_gone(child).await;
+    let told = numbers(&stage.read("told"));
+    assert_eq!(told.len(), 1, "once");
+    assert!(told[0] < expires, "told {} ns too late", told[0] - expires);
+    assert!(told[0] > expires - 1_200_000_000, "not before the grace");
+    let last = last_beat(&stage);
+    assert!(last > told[0], "it ignores that, and works on");
+    assert!(
+        last < expires,
+        "it worked for {} ns without the lock",
+        last - expires
+    );
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 74, "{holder:?}");
+    assert!(holder.err.contains("could not be renewed"), "{holder:?}");
+}
+
+#[tokio::test]
+async fn a_child_that_ends_when_it_is_told_has_lost_the_lock_all_the_same() {
+    let stage = Stage::new().await;
+    let script =
+        "exec 2> /dev/null; trap 'exit 0' TERM; echo $$ > pid; while :; do sleep 0.01; done";
+    let options = ["--lease", "1s", "--grace", "500ms"];
+    let holder = stage.script(&options, script).spawn().expect("it runs");
+    stage.pid("pid").await;
+    stage.scene.proxy.on(|_| Fault::DropRequest);
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 74, "{holder:?}");
+    assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_taken_over_ends_the_child_at_once() {
+    let stage = Stage::new().await;
+    let holder = stage
+        .script(&["--lease", "60s", "--heartbeat", "100ms"], STUBBORN)
+        .spawn()
+        .expect("it runs");
+    let child = stage.pid("pid").await;
+    stage.held_by_another().await;
+    until_gone(child).await;
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 74, "{holder:?}");
+    assert!(holder.err.contains("another"), "{holder:?}");
+    let item = stage.scene.item("a").await.expect("an item");
+    assert_eq!(item["dynoLockVersion"]["S"], "another", "left alone");
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_for_as_long_as_the_child_runs() {
+    let stage = Stage::new().await;
+    let holder = stage
+        .script(&["--lease", "1s"], "sleep 3; exit 5")
+        .spawn()
+        .expect("it runs");
+    let first = number(&stage.until_locked().await, "dynoLockExpires");
+    let holder = ended(holder).await;
+    assert_eq!((holder.status, holder.err.as_str()), (5, ""));
+    assert!(
+        wall_nanos() > first + 1_500_000_000,
+        "longer than its first lease"
+    );
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+#[tokio::test]
+async fn nothing_runs_without_a_guard() {
+    let stage = Stage::new().await;
+    let holder = stage
+        .script(&["--lease", "60s"], STUBBORN)
+        .spawn()
+        .expect("it runs");
+    let child = stage.pid("pid").await;
+    let (_, guard) = process(child).expect("it works");
+    assert_ne!(guard, child);
+    kill(guard, "KILL");
+    until_gone(child).await;
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 71, "{holder:?}");
+    assert!(holder.err.contains("guard"), "{holder:?}");
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+/// A guard that is stopped with the child's group keeps nobody from ending it.
+#[tokio::test]
+async fn a_stopped_group_ends_too() {
+    let stage = Stage::new().await;
+    let options = ["--lease", "1s", "--heartbeat", "300ms"];
+    let holder = stage.script(&options, STUBBORN).spawn().expect("it runs");
+    let child = stage.pid("pid").await;
+    let (_, guard) = process(child).expect("it works");
+    stage.scene.proxy.on(|_| Fault::DropRequest);
+    kill(guard, "STOP");
+    let expires = stage.expires().await;
+    until_gone(child).await;
+    assert!(last_beat(&stage) < expires + 100_000_000);
+    assert_eq!(ended(holder).await.status, 74);
+}
+
+#[tokio::test]
+async fn the_guard_goes_with_the_command() {
+    let stage = Stage::new().await;
+    let script = "read -r _ _ _ _ group _ < /proc/self/stat; echo $group > group";
+    assert_eq!(said(stage.script(&[], script)).await.status, 0);
+    let guard = stage.pid("group").await;
+    until_gone(guard).await;
+}
+
+/// Beyond reach, as the help says.
+#[tokio::test]
+async fn who_leaves_the_group_lives_on() {
+    let stage = Stage::new().await;
+    let script = "setsid sleep 60 > /dev/null 2>&1 & echo $! > pid; \
+                  while [ \"$(cut -d' ' -f5 /proc/$!/stat)\" != $! ]; do :; done";
+    let holder = said(stage.script(&[], script)).await;
+    assert_eq!(holder.status, 0, "{holder:?}");
+    let away = stage.pid("pid").await;
+    assert!(process(away).is_some());
+    assert_eq!(stage.expires().await, 0, "released");
+    kill(away, "KILL");
+}
+
+/// What the child leaves behind in its group has worked under the lock, and ends with it.
+#[tokio::test]
+async fn what_is_left_behind_is_ended_before_the_release() {
+    for (stubborn, grace) in [("", "5s"), ("trap '' TERM;", "300ms")] {
+        let stage = Stage::new().await;
+        let script = format!(
+            "sh -c \"{stubborn} echo \\$\\$ > pid; while :; do date +%s%N >> beats; sleep 0.02; done\" & \
+             while ! [ -s beats ]; do :; done; exit 3"
+        );
+        let options = ["--lease", "60s", "--grace", grace];
+        let holder = said(stage.script(&options, &script)).await;
+        assert_eq!((holder.status, holder.err.as_str()), (3, ""));
+        let left = stage.pid("pid").await;
+        assert_eq!(process(left), None);
+        assert_eq!(stage.expires().await, 0, "released");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_by_hand_does_nothing() {
+    let stage = Stage::new().await;
+    let guard = said(stage.bare(&["__guard"])).await;
+    assert_eq!((guard.status, guard.out.as_str()), (64, ""));
+}
