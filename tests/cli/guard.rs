@@ -104,7 +104,11 @@ async fn the_child_of_a_killed_command_may_clean_up() {
     kill(id(&holder), "KILL");
     soon(holder.wait()).await.expect("killed");
     let told = stage.until("told", |told| told.ends_with('\n')).await;
-    assert!(numbers(&told)[0] < stage.expires().await);
+    let grace = 4_000_000_000;
+    assert!(
+        numbers(&told)[0] < stage.expires().await - grace,
+        "not only when the lease is nearly over"
+    );
 }
 
 /// DynamoDB is out of reach for longer than the lease.

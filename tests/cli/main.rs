@@ -17,4 +17,5 @@ mod many;
 mod signals;
 mod stage;
 mod table;
+mod terminal;
 mod unusable;

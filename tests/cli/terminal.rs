@@ -1,0 +1,85 @@
+//! At a terminal: the child has it while it runs. `script` makes one, and types what it is given.
+
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::scene::soon;
+use crate::stage::{Stage, id, kill, process, until_gone};
+
+/// `run` of a script at a terminal of its own.
+fn at_a_terminal(stage: &Stage, script: &str) -> Command {
+    let words = stage.words("run", &["--lease", "2s", "--", "sh", "-c"]);
+    let words = words.iter().map(|word| format!("'{word}' "));
+    let words: String = words.collect();
+    let run = format!("'{}' {words} \"$SCRIPT\"", env!("CARGO_BIN_EXE_dynolock"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &run, "/dev/null"]);
+    for (name, value) in stage.bare(&[]).as_std().get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+        .env("SCRIPT", script)
+        .env("SHELL", "/bin/sh")
+        .current_dir(stage.file(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Types `keys` once the child is ready, and waits for the end: its status and the screen.
+async fn typed(stage: &Stage, script: &str, keys: &[u8]) -> (i32, String) {
+    let mut screen = at_a_terminal(stage, script).spawn().expect("script");
+    let mut keyboard = screen.stdin.take().expect("a pipe");
+    stage.until("ready", |ready| !ready.is_empty()).await;
+    keyboard.write_all(keys).await.expect("it reads");
+    let ended = soon(screen.wait_with_output()).await.expect("an end");
+    drop(keyboard);
+    let shown = String::from_utf8_lossy(&ended.stdout).into_owned();
+    (ended.status.code().expect("a status"), shown)
+}
+
+#[tokio::test]
+async fn the_child_reads_from_the_terminal() {
+    let stage = Stage::new().await;
+    let (status, shown) = typed(&stage, "echo > ready; read -r x; echo \"<$x>\"", b"hello\n").await;
+    assert!(status == 0 && shown.contains("<hello>"), "{status} {shown}");
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+#[tokio::test]
+async fn ctrl_c_is_the_childs() {
+    let stage = Stage::new().await;
+    let script = "trap 'exit 3' INT; echo > ready; while :; do sleep 0.01; done";
+    let (status, shown) = typed(&stage, script, b"\x03").await;
+    assert_eq!(status, 3, "{shown}");
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+#[tokio::test]
+async fn ctrl_z_does_not_stop_it() {
+    let stage = Stage::new().await;
+    let script = "echo > ready; sleep 1; exit 4";
+    let (status, shown) = typed(&stage, script, b"\x1a").await;
+    assert_eq!(status, 4, "{shown}");
+    assert!(shown.contains("not stopped"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_it() {
+    let stage = Stage::new().await;
+    let mut screen = at_a_terminal(&stage, "echo $$ > ready; sleep 60")
+        .spawn()
+        .expect("script");
+    let child = stage.pid("ready").await;
+    assert!(process(child).is_some());
+    kill(id(&screen), "KILL");
+    soon(screen.wait()).await.expect("killed");
+    until_gone(child).await;
+    stage
+        .scene
+        .until_item("a", |item| item.get("dynoLockExpires").is_none())
+        .await;
+}
