@@ -134,6 +134,16 @@ impl Client {
         Lock::new(self.clone(), table.into(), key.into())
     }
 
+    /// The endpoint that requests go to, such as `https://dynamodb.eu-west-1.amazonaws.com/`.
+    pub fn endpoint_url(&self) -> String {
+        self.shared.endpoint.uri().to_string()
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &str {
+        self.shared.signer.region()
+    }
+
     /// Waits until no release or clean-up of this client runs in the background any more.
     ///
     /// They come from leases that were dropped and acquisitions that were given up; each ends

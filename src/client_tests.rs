@@ -84,3 +84,13 @@ async fn a_clock_that_is_off_is_told_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told.iter().all(|by| *by > 365 * 86_400), "{told:?}");
 }
+
+#[test]
+fn a_client_says_whom_it_asks() {
+    let keys = Credentials::new("AKIDEXAMPLE", "secret").unwrap();
+    let builder = Client::builder().region("eu-west-1").credentials(keys);
+    let client = builder.endpoint_url("http://127.0.0.1:8000").build();
+    let client = client.unwrap();
+    assert_eq!(client.endpoint_url(), "http://127.0.0.1:8000/");
+    assert_eq!(client.region(), "eu-west-1");
+}
