@@ -3,6 +3,7 @@
 use crate::scene::{ms, soon};
 use crate::stage::{Stage, ended, id, kill, number, numbers, process, said, until_gone};
 use crate::support::fault::Fault;
+use crate::support::recorded::Step;
 use crate::support::wall_nanos;
 
 /// Writes its pid, then the time over and over.
@@ -159,7 +160,7 @@ async fn a_child_that_ends_when_it_is_told_has_lost_the_lock_all_the_same() {
 async fn a_lock_that_is_taken_over_ends_the_child_at_once() {
     let stage = Stage::new().await;
     let holder = stage
-        .script(&["--lease", "60s", "--heartbeat", "100ms"], STUBBORN)
+        .script(&["--lease", "600s", "--heartbeat", "100ms"], STUBBORN)
         .spawn()
         .expect("it runs");
     let child = stage.pid("pid").await;
@@ -170,6 +171,35 @@ async fn a_lock_that_is_taken_over_ends_the_child_at_once() {
     assert!(holder.err.contains("another"), "{holder:?}");
     let item = stage.scene.item("a").await.expect("an item");
     assert_eq!(item["dynoLockVersion"]["S"], "another", "left alone");
+}
+
+/// Nobody else can have it before the lease ends: the child may clean up, but is told at once.
+#[tokio::test]
+async fn a_renewal_that_is_not_allowed_ends_the_child_in_order() {
+    let stage = Stage::new().await;
+    let script = "exec 2> /dev/null; trap 'date +%s%N > told; exit 0' TERM; echo $$ > pid; \
+                  while :; do sleep 0.01; done";
+    let options = ["--lease", "30s", "--heartbeat", "100ms"];
+    let holder = stage.script(&options, script).spawn().expect("it runs");
+    stage.pid("pid").await;
+    stage.scene.proxy.on(|request| match request.step() {
+        Step::Renew => Fault::error(400, "AccessDeniedException", "no"),
+        _ => Fault::Pass,
+    });
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 74, "{holder:?}");
+    assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
+    assert_eq!(numbers(&stage.read("told")).len(), 1);
+}
+
+/// So short that its end may come before the child, or after it; never a child without a lock.
+#[tokio::test]
+async fn a_lease_that_is_over_at_once_is_a_loss() {
+    let stage = Stage::new().await;
+    for lease in ["10ms", "20ms", "40ms"] {
+        let done = said(stage.script(&["--lease", lease], "sleep 0.3")).await;
+        assert!(matches!(done.status, 0 | 74 | 75), "{lease}: {done:?}");
+    }
 }
 
 #[tokio::test]
@@ -193,7 +223,7 @@ async fn a_lease_is_renewed_for_as_long_as_the_child_runs() {
 async fn nothing_runs_without_a_guard() {
     let stage = Stage::new().await;
     let holder = stage
-        .script(&["--lease", "60s"], STUBBORN)
+        .script(&["--lease", "600s"], STUBBORN)
         .spawn()
         .expect("it runs");
     let child = stage.pid("pid").await;

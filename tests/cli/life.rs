@@ -188,7 +188,7 @@ async fn verbose_tells_the_life_of_the_lock() {
     let done = said(stage.script(&["-v", "--lease", "1s"], "sleep 0.5")).await;
     for word in [
         "acquired",
-        "token",
+        "fence=",
         "renewed",
         "ended with status 0",
         "released",

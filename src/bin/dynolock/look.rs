@@ -174,7 +174,11 @@ fn as_json(subject: &Subject, holder: Option<&Holder>, standing: Standing, now: 
 fn as_text(subject: &Subject, holder: &Holder, standing: Standing, now: i64) -> String {
     let expires = unix_nanos(holder.expires_at());
     let off = expires.abs_diff(now) / 1_000_000;
-    let off = show(Duration::from_millis(off));
+    let off = match off {
+        0..120_000 => format!("{:.1?}", Duration::from_millis(off)),
+        // In whole minutes.
+        _ => show(Duration::from_secs(off / 60_000 * 60)),
+    };
     let until = match standing {
         Standing::Held => format!("in {off}"),
         Standing::Free | Standing::Expired => format!("{off} ago"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynolock::{Client, Error, Lost};
+use dynolock::{Client, Error};
 
 use crate::args::{Place, Subject};
 use crate::exit::Exit;
@@ -65,15 +65,18 @@ pub(crate) fn client(place: &Place) -> Result<Client, Problem> {
     reason = "the library's rule; this is a program"
 )]
 pub(crate) async fn reach(client: &Client) -> Result<(), Error> {
-    let tries = PATIENCE.as_millis() / INTERVAL.as_millis();
-    for _ in 1..tries {
-        match client.connect().await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_credentials() => return Err(error),
-            Err(_) => tokio::time::sleep(INTERVAL).await,
+    let patient = async {
+        loop {
+            match client.connect().await {
+                Err(error) if !error.is_credentials() => tokio::time::sleep(INTERVAL).await,
+                done => return done,
+            }
         }
+    };
+    match tokio::time::timeout(PATIENCE, patient).await {
+        Ok(done) => done,
+        Err(_) => client.connect().await,
     }
-    client.connect().await
 }
 
 /// What to do next, where something can be done.
@@ -96,9 +99,6 @@ pub(crate) fn advice(error: &Error, subject: Option<&Subject>) -> String {
     }
     if error.is_unavailable() {
         return "; check --endpoint-url, --region and the network".into();
-    }
-    if let Some(Lost::TakenOver(_)) = error.lost() {
-        return "; a longer --lease bridges longer gaps".into();
     }
     if error.is_held() {
         return "; see dynolock status, wait longer by --timeout".into();

@@ -111,7 +111,11 @@ async fn examine(client: &Client, table: &Table, report: &mut Report) {
     match client.connect().await {
         Ok(()) => report.good(
             "endpoint",
-            format_args!("{client:?} answers, and there are credentials"),
+            format_args!(
+                "{} ({}) can be reached, and there are credentials",
+                client.endpoint_url(),
+                client.region()
+            ),
         ),
         Err(error) if error.is_credentials() => {
             return report.bad("credentials", &error, &advice(&error, None));

@@ -91,7 +91,17 @@ impl<'a> Child<'a> {
             Ok(process) => process,
             Err(error) => {
                 drop(terminal);
+                let is_held = lease.is_held();
                 guard.dismiss().await;
+                if !is_held {
+                    // The guard has ended the group before there was anybody in it.
+                    voice.say(format_args!(
+                        "{}: the lock was lost before the command could start; a longer --lease \
+                         gives it more time",
+                        run.subject
+                    ));
+                    return Ended::Lost;
+                }
                 let cannot = not_started(program, &error);
                 voice.say(cannot.problem);
                 return Ended::NotRun(cannot.exit);
@@ -273,6 +283,12 @@ impl<'a> Child<'a> {
             // The guard with them.
             self.guard_is_gone = true;
             group.kill();
+            let dead = async move {
+                while group.has_members() == Some(true) {
+                    pause(LOOK).await;
+                }
+            };
+            let _ = within(LONGEST, dead).await;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! and signals that group as its own. It has one thread, all signals blocked, and no runtime:
 //! nothing but SIGKILL and SIGSTOP, which the whole group would get, keeps it from its work.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -24,8 +24,10 @@ const EMPTY_LOOKS: u32 = 10;
 
 /// Stands guard until there is nothing to guard.
 pub(crate) fn stand() -> Exit {
-    // Whoever calls this by hand would else signal the processes of his shell's group.
-    if getpgrp() != getpid() || SigSet::all().thread_block().is_err() {
+    // Whoever calls this by hand would else signal the processes of his shell's group, or sit
+    // before a program that takes no Ctrl-C.
+    let is_by_hand = getpgrp() != getpid() || std::io::stdin().is_terminal();
+    if is_by_hand || SigSet::all().thread_block().is_err() {
         return Exit::USAGE;
     }
     #[cfg(target_os = "linux")]

@@ -93,12 +93,6 @@ pub(crate) async fn run(run: &Run, voice: &Voice) -> Exit {
         }
     };
     let until = lease.watcher();
-    voice.tell(format_args!(
-        "{}: locked with token {}, {:.1?} left",
-        run.subject,
-        lease.fencing_token(),
-        until.remaining()
-    ));
     let ended = Child::run(run, &program, until, &mut signals, voice).await;
     let released = release(lease, run, &ended, voice).await;
     match ended {
@@ -153,10 +147,7 @@ enum Released {
 
 async fn release(lease: Lease, run: &Run, ended: &Ended, voice: &Voice) -> Released {
     match lease.release().await {
-        Ok(()) => {
-            voice.tell(format_args!("{}: released", run.subject));
-            Released::Done
-        }
+        Ok(()) => Released::Done,
         Err(error) => {
             // What was lost before the child ended was said then.
             if *ended != Ended::Lost {
