@@ -72,8 +72,8 @@ impl Lock {
     ///   timeout in either case.
     /// - **Leases** end at the deadline at the latest, whatever renews or [extends](Lease::extend)
     ///   them. So whoever is killed at the deadline leaves no lock that lasts beyond it; others
-    ///   take it once they know it to be over, as any other. A lease that ends there is not renewed any more, and is [lost](crate::Lost::Expired) then if it is still
-    ///   held.
+    ///   take it once they know it to be over, as any other. A lease that ends there is not
+    ///   renewed any more, and is [lost](crate::Lost::Expired) then if it is still held.
     /// - **Releases and clean-up** in the background end by it; [`drain`](crate::Client::drain)
     ///   returns. What could not be released until then ends with its lease.
     ///
