@@ -81,10 +81,10 @@ impl Heart {
         Ok(entry)
     }
 
-    /// Has it renewed no more.
-    pub(crate) fn remove(&self, entry: Entry) {
+    /// Has it renewed no more. Whether it was still to come.
+    pub(crate) fn remove(&self, entry: Entry) -> bool {
         let removed = self.schedule().remove(entry);
-        drop(removed);
+        removed.is_some()
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule<Weak<dyn Beating>>> {

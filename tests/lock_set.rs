@@ -742,3 +742,27 @@ async fn a_waiter_in_the_queue_notices_that_a_set_is_lost_by_its_other_lock() {
     assert!(!leases.is_held());
     scene.assert_holds("b", &lease, "taken over").await;
 }
+
+/// The same where the set has heartbeats, the next of which is far away.
+#[tokio::test]
+async fn a_set_that_is_lost_passes_on_its_turns_at_once() {
+    let scene = Scene::new().await;
+    let client = scene.client();
+    let locks = ["a", "b"].map(|id| {
+        let lock = scene.lock(&client, id).lease(LONG * 10);
+        lock.heartbeat(LONG * 5)
+    });
+    let leases = soon(client.lock_all(locks).acquire()).await.expect("free");
+    for lease in &leases {
+        lease.start_heartbeat().expect("started");
+    }
+    let lock = scene.lock(&client, "b");
+    let waiting = spawn(async move { lock.acquire().await });
+    // It waits in the queue once it is polled.
+    tokio::task::yield_now().await;
+    scene.put_lock("a", 60_000_000_000, "60000000000").await;
+    soon(leases[0].renew()).await.expect_err("taken over");
+    let lease = soon(waiting).await.expect("no panic");
+    let lease = lease.expect("the set is lost");
+    scene.assert_holds("b", &lease, "taken over").await;
+}

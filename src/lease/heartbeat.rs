@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::error::Error;
@@ -13,6 +14,8 @@ use super::core::{Core, renew_once};
 
 /// So large a part of its period is how late a heartbeat may be because others are under way.
 const PATIENCE: u32 = 10;
+/// And so large a part of what is left of the lease by then, at most.
+const OF_THE_REST: u32 = 4;
 
 /// The heartbeat of a lease that has one and is not over.
 pub(super) struct Heartbeat {
@@ -82,11 +85,10 @@ impl Core {
             return Some(now.mono.plus(period));
         }
         let renewed = {
-            let _writing = self.turn_to_write().await.ok()?;
-            let now = client.runtime.now();
-            if self.over.load(Ordering::SeqCst) || self.lost(now).is_some() {
-                return None;
-            }
+            // A write under way renews. Waiting for it here would keep up the heartbeats of others.
+            let Ok(_writing) = self.writing.try_lock() else {
+                return Some(now.mono.plus(period / PATIENCE));
+            };
             let duration = self.state().duration();
             let ends = self.ends();
             renew_once(client, &self.terms, &self.state, duration, ends).await
@@ -126,15 +128,40 @@ impl Core {
 
     /// Enters it in the heart, at the end of the lease at the latest.
     fn plan(self: &Arc<Self>, due: Monotonic) -> Result<(), Error> {
-        let due = due.min(self.ends());
-        let latest = due.plus(self.terms.heartbeat / PATIENCE);
+        let ends = self.ends();
+        let due = due.min(ends);
         if let Some(heartbeat) = &mut *self.heartbeat() {
-            let core: Weak<Self> = Arc::downgrade(self);
-            let entered = heartbeat
-                .heart
-                .enter(&self.client.runtime, core, due, latest);
-            heartbeat.entry = Some(entered.map_err(|NoRuntime| Error::no_runtime())?);
+            let patience = patience(heartbeat.failures, self.terms.heartbeat, ends.since(due));
+            self.enter(heartbeat, due, due.plus(patience))?;
         }
+        Ok(())
+    }
+
+    /// Has the heartbeat look at the lease now: it may be lost with another of its set.
+    ///
+    /// Called by the queue under its lock, too: must not call back.
+    pub(super) fn hurry_heartbeat(self: &Arc<Self>) {
+        if let Some(heartbeat) = &mut *self.heartbeat()
+            && let Some(entry) = heartbeat.entry
+            // One that is under way enters the next by itself.
+            && heartbeat.heart.remove(entry)
+        {
+            let now = self.client.runtime.now().mono;
+            // Fails only where the runtime ends.
+            let _ = self.enter(heartbeat, now, now);
+        }
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        heartbeat: &mut Heartbeat,
+        due: Monotonic,
+        latest: Monotonic,
+    ) -> Result<(), Error> {
+        let core: Weak<Self> = Arc::downgrade(self);
+        let heart = &heartbeat.heart;
+        let entered = heart.enter(&self.client.runtime, core, due, latest);
+        heartbeat.entry = Some(entered.map_err(|NoRuntime| Error::no_runtime())?);
         Ok(())
     }
 
@@ -151,6 +178,15 @@ impl Heartbeat {
     }
 }
 
+/// How long a heartbeat may wait for others, where so much of the lease is left when it is due.
+fn patience(failures: u32, period: Duration, left: Duration) -> Duration {
+    match failures {
+        0 => (period / PATIENCE).min(left / OF_THE_REST),
+        // It has waited for long enough.
+        _ => Duration::ZERO,
+    }
+}
+
 impl Beating for Core {
     fn beat(self: Arc<Self>) -> BoxFuture<()> {
         Box::pin(async move {
@@ -159,5 +195,19 @@ impl Beating for Core {
                 let _ = self.plan(next);
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_heartbeat_waits_for_others_until_its_lease_is_over() {
+        let ms = Duration::from_millis;
+        assert_eq!(patience(0, ms(100), ms(400)), ms(10));
+        assert_eq!(patience(0, ms(480), ms(20)), ms(5), "little is left");
+        assert_eq!(patience(0, ms(480), ms(0)), ms(0));
+        assert_eq!(patience(1, ms(100), ms(400)), ms(0), "the last one failed");
     }
 }

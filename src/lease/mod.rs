@@ -41,8 +41,9 @@ const RELEASE_PATIENCE: u32 = 3;
 /// A held lock.
 ///
 /// Unless the lock was made with [`manual_heartbeat`](crate::Lock::manual_heartbeat), a task of
-/// the client renews it, in the runtime that it was acquired in, until it is released, dropped or lost. **Dropping** a lease releases it in the
-/// background, where a runtime runs; otherwise the lock ends with the lease. It never panics.
+/// the client renews it, in the runtime that it was acquired in, until it is released, dropped or
+/// lost. **Dropping** a lease releases it in the background, where a runtime runs; otherwise the
+/// lock ends with the lease. It never panics.
 /// A leaked lease (`std::mem::forget`) is renewed for ever.
 ///
 /// ```no_run

@@ -174,6 +174,7 @@ impl Others for Siblings {
     fn wake(&self) {
         for other in self.iter() {
             other.changed.notify_waiters();
+            other.hurry_heartbeat();
         }
     }
 }

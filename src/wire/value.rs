@@ -343,9 +343,12 @@ impl Item {
 
 impl<K: Into<String>, V: Into<AttributeValue>> Extend<(K, V)> for Item {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, attributes: I) {
+        // In any order, however many there are.
+        let mut map = map_of(std::mem::take(self));
         for (name, value) in attributes {
-            self.insert(name, value);
+            map.insert(name.into(), value.into());
         }
+        *self = Self::from(map);
     }
 }
 
