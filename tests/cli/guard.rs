@@ -1,5 +1,10 @@
 //! The child never works without the lock, whatever becomes of the command, the network, the lock.
 
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
 use crate::scene::{ms, soon};
 use crate::stage::{Stage, ended, id, kill, number, numbers, process, said, until_gone};
 use crate::support::fault::Fault;
@@ -200,6 +205,63 @@ async fn a_lease_that_is_over_at_once_is_a_loss() {
         let done = said(stage.script(&["--lease", lease], "sleep 0.3")).await;
         assert!(matches!(done.status, 0 | 74 | 75), "{lease}: {done:?}");
     }
+}
+
+/// `run`, stopped while its guard starts; and the guard, which waits.
+async fn stopped_before_the_child(stage: &Stage, lease: &str) -> (Child, i32) {
+    let stop = "echo > stopper; read -r p; c=; \
+                while [ -z \"$c\" ]; do read -r c < /proc/$p/task/$p/children; done; \
+                kill -STOP $p; echo $c > guard";
+    let mut stopper = Command::new("sh")
+        .args(["-c", stop])
+        .current_dir(stage.file(""))
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell");
+    stage.until("stopper", |ready| !ready.is_empty()).await;
+    let holder = stage
+        .script(&["--lease", lease], "echo > worked; sleep 9")
+        .spawn()
+        .expect("it runs");
+    let mut stdin = stopper.stdin.take().expect("a pipe");
+    let line = format!("{}\n", id(&holder));
+    stdin.write_all(line.as_bytes()).await.expect("it reads");
+    let guard = stage.pid("guard").await;
+    soon(stopper.wait()).await.expect("it is done");
+    // Ready by now.
+    tokio::time::sleep(ms(200)).await;
+    (holder, guard)
+}
+
+#[tokio::test]
+async fn nothing_is_started_after_the_lease() {
+    let stage = Stage::new().await;
+    let (holder, guard) = stopped_before_the_child(&stage, "1s").await;
+    until_gone(guard).await;
+    kill(id(&holder), "CONT");
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 74, "{holder:?}");
+    assert!(
+        holder.err.contains("before the command could start"),
+        "{holder:?}"
+    );
+    assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
+    assert!(!stage.file("worked").exists());
+}
+
+#[tokio::test]
+async fn nothing_is_started_without_a_guard() {
+    let stage = Stage::new().await;
+    let (holder, guard) = stopped_before_the_child(&stage, "600s").await;
+    kill(guard, "KILL");
+    until_gone(guard).await;
+    kill(id(&holder), "CONT");
+    let holder = ended(holder).await;
+    assert_eq!(holder.status, 71, "{holder:?}");
+    assert!(holder.err.contains("guard"), "{holder:?}");
+    assert!(!stage.file("worked").exists());
+    assert_eq!(stage.expires().await, 0, "released");
 }
 
 #[tokio::test]

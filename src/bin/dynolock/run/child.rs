@@ -76,7 +76,7 @@ impl<'a> Child<'a> {
         voice: &'a Voice,
     ) -> Ended {
         let told = lease.expires_at();
-        let guard = match Guard::start(deadline(&lease, told), run.grace).await {
+        let mut guard = match Guard::start(deadline(&lease, told), run.grace).await {
             Ok(guard) => guard,
             Err(error) => {
                 voice.say(format_args!(
@@ -87,24 +87,12 @@ impl<'a> Child<'a> {
         };
         let group = guard.group;
         let terminal = Lent::to(group);
-        let mut process = match spawn(run, program, &lease, group) {
+        let mut process = match start(run, program, &lease, &mut guard) {
             Ok(process) => process,
-            Err(error) => {
+            Err(why) => {
                 drop(terminal);
-                let is_held = lease.is_held();
                 guard.dismiss().await;
-                if !is_held {
-                    // The guard has ended the group before there was anybody in it.
-                    voice.say(format_args!(
-                        "{}: the lock was lost before the command could start; a longer --lease \
-                         gives it more time",
-                        run.subject
-                    ));
-                    return Ended::Lost;
-                }
-                let cannot = not_started(program, &error);
-                voice.say(cannot.problem);
-                return Ended::NotRun(cannot.exit);
+                return why.say(run, program, voice);
             }
         };
         let mut child = Self {
@@ -302,6 +290,70 @@ fn deadline(lease: &Watcher, ends: SystemTime) -> Deadline {
 /// Whether nobody else can hold the lock before the lease ends: only its renewal is refused.
 fn is_still_ours(lost: &Lost) -> bool {
     matches!(lost, Lost::AccessDenied)
+}
+
+/// Why there is no child.
+enum NotStarted {
+    Lost,
+    Unguarded,
+    Refused(io::Error),
+}
+
+impl NotStarted {
+    /// What keeps a child from being started, or has made its start fail.
+    fn why(lease: &Watcher, guard: &mut Guard) -> Option<Self> {
+        if !lease.is_held() {
+            Some(Self::Lost)
+        } else if guard.is_gone() {
+            Some(Self::Unguarded)
+        } else {
+            None
+        }
+    }
+
+    fn say(self, run: &Run, program: &Path, voice: &Voice) -> Ended {
+        match self {
+            Self::Lost => {
+                voice.say(format_args!(
+                    "{}: the lock was lost before the command could start; a longer --lease gives \
+                     it more time",
+                    run.subject
+                ));
+                Ended::Lost
+            }
+            Self::Unguarded => {
+                voice.say(format_args!(
+                    "{}: the guard process is gone, so the command was not started: it never runs \
+                     unguarded",
+                    run.subject
+                ));
+                Ended::NotRun(Exit::SYSTEM)
+            }
+            Self::Refused(error) => {
+                let cannot = not_started(program, &error);
+                voice.say(cannot.problem);
+                Ended::NotRun(cannot.exit)
+            }
+        }
+    }
+}
+
+/// Starts the child, if it still has a lock and a guard. The dead guard's group can be joined until
+/// the guard is waited for, so that a failure to join it is not to be relied on. What ends between
+/// this look and the start ends the child, as later on.
+fn start(
+    run: &Run,
+    program: &Path,
+    lease: &Watcher,
+    guard: &mut Guard,
+) -> Result<tokio::process::Child, NotStarted> {
+    if let Some(why) = NotStarted::why(lease, guard) {
+        return Err(why);
+    }
+    spawn(run, program, lease, guard.group).map_err(|error| {
+        let why = NotStarted::why(lease, guard);
+        why.unwrap_or(NotStarted::Refused(error))
+    })
 }
 
 fn spawn(

@@ -103,6 +103,11 @@ impl Guard {
         }
     }
 
+    /// Whether it has ended. If so, its group's id is free from now on.
+    pub(super) fn is_gone(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
     /// Sends it away, once nothing is left in its group.
     pub(super) async fn dismiss(mut self) {
         if let Some(tell) = self.tell.take() {
