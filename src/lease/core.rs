@@ -4,13 +4,13 @@ use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{MutexGuard, Notify, oneshot};
 
 use super::heartbeat::Heartbeat;
 use crate::client::Shared;
-use crate::clock::{Moment, Monotonic, Wall};
+use crate::clock::{Moment, Monotonic};
 use crate::error::Error;
 use crate::options::Terms;
 use crate::protocol::{self, Jitter, Lost, Released, Renewed};
@@ -126,7 +126,7 @@ impl Core {
 
     /// Completes once the lease ends at another time than `seen`, with that time; `None` once it
     /// is over.
-    pub(super) async fn moved(&self, seen: Wall) -> Option<Wall> {
+    pub(super) async fn moved(&self, seen: SystemTime) -> Option<SystemTime> {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -134,7 +134,8 @@ impl Core {
                 Standing::Held => {}
                 Standing::Lost(_) | Standing::GivenBack => return None,
             }
-            let ends = self.state().deadline().wall;
+            // As the caller has it: it may be coarser than our nanoseconds.
+            let ends = self.state().deadline().wall.system_time();
             if ends != seen {
                 return Some(ends);
             }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::clock::Wall;
 use crate::protocol::Lost;
 
 use super::Lease;
@@ -84,8 +83,7 @@ impl Watcher {
     /// # }
     /// ```
     pub async fn renewed(&self, seen: SystemTime) -> Option<SystemTime> {
-        let ends = self.core.moved(Wall::of(seen)).await?;
-        Some(ends.system_time())
+        self.core.moved(seen).await
     }
 
     /// As [`Lease::fencing_token`].
