@@ -135,11 +135,25 @@ impl Client {
     }
 
     /// The endpoint that requests go to, such as `https://dynamodb.eu-west-1.amazonaws.com/`.
+    ///
+    /// ```no_run
+    /// # fn run(client: &dynolock::Client) {
+    /// println!("asks {} in {}", client.endpoint_url(), client.region());
+    /// # }
+    /// ```
     pub fn endpoint_url(&self) -> String {
         self.shared.endpoint.uri().to_string()
     }
 
     /// The region that requests are signed for.
+    ///
+    /// ```
+    /// # let keys = dynolock::credentials::Credentials::new("AKIDEXAMPLE", "secret").unwrap();
+    /// # let builder = dynolock::Client::builder().credentials(keys);
+    /// # let builder = builder.endpoint_url("http://127.0.0.1:8000");
+    /// let client = builder.region("eu-west-1").build().unwrap();
+    /// assert_eq!(client.region(), "eu-west-1");
+    /// ```
     pub fn region(&self) -> &str {
         self.shared.signer.region()
     }

@@ -248,6 +248,9 @@ impl Lock {
 
     /// Checks table, key and options, as every use of the lock does. Nothing is sent.
     ///
+    /// Errors: [`is_invalid_option`](Error::is_invalid_option) with the first that is out of range
+    /// or does not go with another, such as a heartbeat that is not shorter than the lease.
+    ///
     /// ```
     /// # let keys = dynolock::credentials::Credentials::new("AKIDEXAMPLE", "secret").unwrap();
     /// # let builder = dynolock::Client::builder().region("eu-west-1").credentials(keys);

@@ -37,6 +37,7 @@ pub struct Table {
 
 /// The type of an attribute of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeyType {
     /// A string.
     S,
@@ -69,6 +70,7 @@ pub struct TableDescription {
 
 /// A permission that a lock may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Access {
     /// `dynamodb:GetItem`
     Read,
@@ -94,7 +96,8 @@ impl Client {
     }
 
     /// How far the wall clock is off at least, as far as the last answer of DynamoDB tells: its
-    /// `Date` counts seconds, and a clock within that is not off. `None` before the first answer.
+    /// `Date` counts seconds, and a clock within that is not off. Never negative: a clock that is
+    /// behind and one that is ahead are off alike. `None` before the first answer.
     ///
     /// ```no_run
     /// # fn run(client: &dynolock::Client) {
@@ -145,7 +148,7 @@ impl Table {
     ///
     /// Errors with what DynamoDB has against it, such as
     /// [a missing permission](Error::is_access_denied). What fails for a passing reason is tried
-    /// again for 10 s.
+    /// again for 10 s. Dropping the future leaves nothing behind.
     ///
     /// ```no_run
     /// use dynolock::Access;
