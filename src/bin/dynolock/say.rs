@@ -41,7 +41,11 @@ impl Voice {
     pub(crate) fn say(&self, line: impl fmt::Display) {
         let line = line.to_string();
         let line = line.replace(|c: char| c.is_control(), " ");
-        drop(self.lines.try_send(Line::Text(line)));
+        // Written at once: stderr is the child's as well, and has no buffer.
+        drop(
+            self.lines
+                .try_send(Line::Text(format!("dynolock: {line}\n"))),
+        );
     }
 
     /// Says a line where the life of the lock is told.
@@ -69,7 +73,7 @@ fn write(lines: &Receiver<Line>) {
     for line in lines {
         match line {
             // A closed or full stderr is nothing that could be told anywhere.
-            Line::Text(text) => drop(writeln!(std::io::stderr(), "dynolock: {text}")),
+            Line::Text(text) => drop(std::io::stderr().write_all(text.as_bytes())),
             Line::Flush(done) => drop(done.send(())),
         }
     }
