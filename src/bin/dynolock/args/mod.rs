@@ -126,7 +126,11 @@ pub(crate) fn parse(
     let mut command = command::with_guard();
     let matches = command.try_get_matches_from_mut(arguments)?;
     let task = match matches.subcommand() {
-        _ if matches.get_flag("local") => Task::Local,
+        Some(_) if matches.get_flag("local") => {
+            let problem = "--local stands alone: it says how to get a DynamoDB, and runs nothing";
+            return Err(command.error(ErrorKind::ArgumentConflict, problem));
+        }
+        None if matches.get_flag("local") => Task::Local,
         Some(("run", matches)) => Task::Run(Box::new(run(matches)?)),
         Some(("status", matches)) => Task::Status {
             look: look(matches, DEFAULT_PATIENCE),
