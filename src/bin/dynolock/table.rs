@@ -26,14 +26,21 @@ pub(crate) async fn create(table: &Table, voice: &Voice) -> Exit {
         return Exit::USAGE;
     };
     match made(&client, &table.name, &key).await {
-        Ok((_, Some(other))) => {
+        Ok((_, State::Other(other))) => {
             voice.say(format_args!(
                 "{}: there is a table of this name, with another key: {other}",
                 table.name
             ));
             Exit::USAGE
         }
-        Ok((is_new, None)) => {
+        Ok((_, State::NotYet(status))) => {
+            voice.say(format_args!(
+                "{}: it cannot be used yet, it is {status}; see dynolock table check --table {0}",
+                table.name
+            ));
+            Exit::UNAVAILABLE
+        }
+        Ok((is_new, State::Ready)) => {
             let said = match is_new {
                 true => "created",
                 false => "there already, with this key",
@@ -52,30 +59,41 @@ pub(crate) async fn create(table: &Table, voice: &Voice) -> Exit {
     }
 }
 
-/// Whether it was made, and the key that it has in place of ours.
+/// What has become of a table.
+enum State {
+    Ready,
+    /// It has another key than ours.
+    Other(TableKey),
+    /// It is of this status still.
+    NotYet(String),
+}
+
+/// Whether it was made, and its state.
 #[expect(
     clippy::disallowed_methods,
     reason = "the library's rule; this is a program"
 )]
-async fn made(
-    client: &Client,
-    name: &str,
-    key: &TableKey,
-) -> Result<(bool, Option<TableKey>), Error> {
+async fn made(client: &Client, name: &str, key: &TableKey) -> Result<(bool, State), Error> {
     let table = client.table(name);
     let is_new = table.create(key).await?;
     for _ in 0..LOOKS {
         match table.describe().await {
-            Ok(found) if found.is_active() => {
-                let other = found.key().filter(|found| *found != key);
-                return Ok((is_new, other.cloned()));
-            }
+            Ok(found) if found.is_active() => return Ok((is_new, state(&found, key))),
             Err(error) if !error.is_table_not_found() => return Err(error),
             // Not to be seen yet.
             Ok(_) | Err(_) => tokio::time::sleep(INTERVAL).await,
         }
     }
-    table.describe().await.map(|_| (is_new, None))
+    let found = table.describe().await?;
+    Ok((is_new, state(&found, key)))
+}
+
+fn state(found: &TableDescription, key: &TableKey) -> State {
+    match found.key() {
+        Some(other) if other != key => State::Other(other.clone()),
+        _ if found.is_active() => State::Ready,
+        _ => State::NotYet(found.status().to_owned()),
+    }
 }
 
 fn key(table: &Table) -> Option<TableKey> {
@@ -190,6 +208,9 @@ async fn examine_access(client: &Client, name: &str, key: Key, report: &mut Repo
     ] {
         match table.try_access(access, key.clone()).await {
             Ok(()) => report.good(action, format_args!("allowed ({purpose})")),
+            Err(error) if error.is_access_denied() && access == Access::Delete => {
+                report.note(action, format_args!("not allowed ({purpose})"));
+            }
             Err(error) if error.is_access_denied() && access != Access::Update => {
                 report.bad(
                     action,
@@ -218,9 +239,9 @@ fn examine_clock(client: &Client, _: &Result<TableDescription, Error>, report: &
 fn probe(key: &TableKey) -> Option<Key> {
     let unique = Reading::now().wall;
     let value = |kind| match kind {
-        KeyType::S => KeyValue::from(format!("dynolock-check-{unique}")),
         KeyType::N => KeyValue::from(unique),
         KeyType::B => KeyValue::from(unique.to_be_bytes().to_vec()),
+        _ => KeyValue::from(format!("dynolock-check-{unique}")),
     };
     let (name, kind) = key.partition_key();
     let probe = Key::new(name, value(kind));
