@@ -299,6 +299,23 @@ async fn nothing_runs_without_a_guard() {
     assert_eq!(stage.expires().await, 0, "released");
 }
 
+/// `pkill dynolock` ends the command, and leaves the guard to end the child.
+#[tokio::test]
+async fn the_guard_is_not_named_as_the_command() {
+    let stage = Stage::new().await;
+    let holder = stage.script(&[], BEATS).spawn().expect("it runs");
+    let (_, guard) = process(stage.pid("pid").await).expect("it works");
+    for name in ["comm", "cmdline"] {
+        let name = std::fs::read_to_string(format!("/proc/{guard}/{name}")).expect("it stands");
+        assert!(
+            name.starts_with("lease-guard") && !name.contains("dynolock"),
+            "{name}"
+        );
+    }
+    kill(id(&holder), "TERM");
+    assert_eq!(ended(holder).await.status, 143);
+}
+
 /// A guard that is stopped with the child's group keeps nobody from ending it.
 #[tokio::test]
 async fn a_stopped_group_ends_too() {

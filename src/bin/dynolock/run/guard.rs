@@ -17,6 +17,9 @@ use super::words::{READY, TOLD, Tell};
 /// The hidden subcommand.
 pub(crate) const NAME: &str = "__guard";
 
+/// What its process is called.
+const PROCESS: &str = "lease-guard";
+
 /// How long a guard may take to be ready, and to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,7 +45,8 @@ impl Guard {
     pub(super) async fn start(deadline: Deadline, grace: Duration) -> io::Result<Self> {
         let mut command = Command::new(program()?);
         command
-            .arg0("dynolock")
+            // Whoever ends all that is named as the command shall not end the guard with it.
+            .arg0(PROCESS)
             .arg(NAME)
             .env_clear()
             // It keeps no file system busy, and nobody's output open.

@@ -31,7 +31,7 @@ pub(crate) fn stand() -> Exit {
         return Exit::USAGE;
     }
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_name(c"dynolock-guard");
+    let _ = nix::sys::prctl::set_name(c"lease-guard");
     let mut guard = Guard {
         group: Group(getpgrp()),
         plan: None,
