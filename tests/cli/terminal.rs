@@ -8,12 +8,13 @@ use tokio::process::Command;
 use crate::scene::soon;
 use crate::stage::{Stage, id, kill, process, until_gone};
 
-/// `run` of a script at a terminal of its own.
-fn at_a_terminal(stage: &Stage, script: &str) -> Command {
+/// `run` of a script at a terminal of its own: `RUN` in the shell line `around`.
+fn at_a_terminal(stage: &Stage, around: &str, script: &str) -> Command {
     let words = stage.words("run", &["--lease", "2s", "--", "sh", "-c"]);
     let words = words.iter().map(|word| format!("'{word}' "));
     let words: String = words.collect();
     let run = format!("'{}' {words} \"$SCRIPT\"", env!("CARGO_BIN_EXE_dynolock"));
+    let run = around.replace("RUN", &run);
     let mut command = Command::new("script");
     command.args(["-qec", &run, "/dev/null"]);
     for (name, value) in stage.bare(&[]).as_std().get_envs() {
@@ -31,7 +32,13 @@ fn at_a_terminal(stage: &Stage, script: &str) -> Command {
 
 /// Types `keys` once the child is ready, and waits for the end: its status and the screen.
 async fn typed(stage: &Stage, script: &str, keys: &[u8]) -> (i32, String) {
-    let mut screen = at_a_terminal(stage, script).spawn().expect("script");
+    typed_around(stage, "RUN", script, keys).await
+}
+
+async fn typed_around(stage: &Stage, around: &str, script: &str, keys: &[u8]) -> (i32, String) {
+    let mut screen = at_a_terminal(stage, around, script)
+        .spawn()
+        .expect("script");
     let mut keyboard = screen.stdin.take().expect("a pipe");
     stage.until("ready", |ready| !ready.is_empty()).await;
     keyboard.write_all(keys).await.expect("it reads");
@@ -46,6 +53,29 @@ async fn the_child_reads_from_the_terminal() {
     let stage = Stage::new().await;
     let (status, shown) = typed(&stage, "echo > ready; read -r x; echo \"<$x>\"", b"hello\n").await;
     assert!(status == 0 && shown.contains("<hello>"), "{status} {shown}");
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+/// Not lent to begin with, in front of a pipe; lent to a child that asks.
+#[tokio::test]
+async fn the_child_reads_from_the_terminal_in_front_of_a_pipe() {
+    let stage = Stage::new().await;
+    let script = "echo > ready; read -r x; echo \"<$x>\"";
+    let (status, shown) = typed_around(&stage, "RUN | cat", script, b"hello\n").await;
+    assert!(status == 0 && shown.contains("<hello>"), "{status} {shown}");
+    assert_eq!(stage.expires().await, 0, "released");
+}
+
+/// It says that it waits, and goes on once it is in the foreground.
+#[tokio::test]
+async fn a_job_in_the_background_goes_on_in_the_foreground() {
+    let stage = Stage::new().await;
+    let script = "echo > ready; read -r x; echo \"<$x>\"";
+    let around = "set -m; RUN 2> err & while ! grep -q fg err; do sleep 0.05; done; fg";
+    let (status, shown) = typed_around(&stage, around, script, b"hello\n").await;
+    let err = stage.read("err");
+    assert!(status == 0 && shown.contains("<hello>"), "{shown} {err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
     assert_eq!(stage.expires().await, 0, "released");
 }
 
@@ -70,7 +100,7 @@ async fn ctrl_z_does_not_stop_it() {
 #[tokio::test]
 async fn a_closed_terminal_ends_it() {
     let stage = Stage::new().await;
-    let mut screen = at_a_terminal(&stage, "echo $$ > ready; sleep 60")
+    let mut screen = at_a_terminal(&stage, "RUN", "echo $$ > ready; sleep 60")
         .spawn()
         .expect("script");
     let child = stage.pid("ready").await;

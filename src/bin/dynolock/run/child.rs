@@ -42,6 +42,23 @@ pub(super) enum Ended {
     Lost,
 }
 
+/// How it ended, and whether others may have the lock now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done {
+    pub(super) ended: Ended,
+    /// Nothing that has worked under the lock is left.
+    pub(super) may_release: bool,
+}
+
+impl From<Ended> for Done {
+    fn from(ended: Ended) -> Self {
+        Self {
+            ended,
+            may_release: true,
+        }
+    }
+}
+
 /// A child that runs, and all that has to be heeded meanwhile.
 pub(super) struct Child<'a> {
     lease: Watcher,
@@ -52,8 +69,9 @@ pub(super) struct Child<'a> {
     name: String,
     /// The end of the lease that the guard knows.
     told: SystemTime,
-    /// Whether its terminal was lent to it.
-    has_terminal: bool,
+    terminal: Option<Lent>,
+    /// It is stopped until it has the terminal.
+    wants_terminal: bool,
     ended: Option<Ended>,
     is_over: bool,
     guard_is_gone: bool,
@@ -74,7 +92,7 @@ impl<'a> Child<'a> {
         lease: Watcher,
         signals: &'a mut Signals,
         voice: &'a Voice,
-    ) -> Ended {
+    ) -> Done {
         let told = lease.expires_at();
         let mut guard = match Guard::start(deadline(&lease, told), run.grace).await {
             Ok(guard) => guard,
@@ -82,7 +100,7 @@ impl<'a> Child<'a> {
                 voice.say(format_args!(
                     "no guard could be started, so nothing is run: {error}"
                 ));
-                return Ended::NotRun(Exit::SYSTEM);
+                return Ended::NotRun(Exit::SYSTEM).into();
             }
         };
         let group = guard.group;
@@ -92,7 +110,7 @@ impl<'a> Child<'a> {
             Err(why) => {
                 drop(terminal);
                 guard.dismiss().await;
-                return why.say(run, program, voice);
+                return why.say(run, program, voice).into();
             }
         };
         let mut child = Self {
@@ -103,20 +121,32 @@ impl<'a> Child<'a> {
             voice,
             name: run.subject.to_string(),
             told,
-            has_terminal: terminal.is_some(),
+            terminal,
+            wants_terminal: false,
             ended: None,
             is_over: false,
             guard_is_gone: false,
         };
         let id = process.id();
         let status = child.tend(process.wait(), id).await;
-        child.clear(run.grace).await;
-        drop(terminal);
+        let is_clear = child.clear(run.grace).await;
+        drop(child.terminal.take());
         let ended = child.ended.unwrap_or_else(|| child.ended_by_itself(status));
         if !child.guard_is_gone {
             child.guard.dismiss().await;
         }
-        ended
+        if !is_clear && ended != Ended::Lost {
+            voice.say(format_args!(
+                "{}: what the command has left behind cannot be ended, so the lock is not released: \
+                 it ends with its lease",
+                run.subject
+            ));
+            return Done {
+                ended,
+                may_release: false,
+            };
+        }
+        ended.into()
     }
 
     fn ended_by_itself(&self, status: io::Result<ExitStatus>) -> Ended {
@@ -144,7 +174,7 @@ impl<'a> Child<'a> {
                 // First: a loss that ended the child is not the child's own end.
                 event = self.next() => self.act(event),
                 output = &mut done => return output,
-                () = pause(LOOK * 10), if self.has_terminal && child.is_some() => {
+                () = pause(LOOK * 10), if child.is_some() => {
                     self.wake_if_stopped(child);
                 }
             }
@@ -233,50 +263,93 @@ impl<'a> Child<'a> {
         }
     }
 
-    /// Ctrl-Z stops what has the terminal, and nobody would be there to wake it.
-    fn wake_if_stopped(&self, child: Option<u32>) {
+    /// Nobody else would be there to wake it: a shell knows of us alone. Ctrl-Z stops what has the
+    /// terminal, and reading from it what has it not.
+    fn wake_if_stopped(&mut self, child: Option<u32>) {
         let child = child.and_then(|child| i32::try_from(child).ok());
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
         let Some(child) = child else { return };
-        if let Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) =
-            waitid(Id::Pid(Pid::from_raw(child)), flags)
-        {
-            self.voice.say(format_args!(
-                "{}: not stopped, since the lock would be lost",
-                self.name
-            ));
-            let _: Result<(), Errno> = self.group.signal(Signal::SIGCONT);
+        match waitid(Id::Pid(Pid::from_raw(child)), flags) {
+            Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) => {
+                self.voice.say(format_args!(
+                    "{}: not stopped, since the lock would be lost",
+                    self.name
+                ));
+                self.wake();
+            }
+            Ok(WaitStatus::Stopped(_, Signal::SIGTTIN | Signal::SIGTTOU)) => {
+                self.asked_for_terminal();
+            }
+            // Brought to the foreground since.
+            _ if self.wants_terminal => {
+                self.lend();
+            }
+            _ => {}
         }
     }
 
-    /// Ends those of the group that the child has left behind: they too worked under the lock.
-    async fn clear(&mut self, grace: Duration) {
-        if self.guard_is_gone || self.group.has_members() == Some(false) {
+    /// Lends it, or says once what it waits for.
+    fn asked_for_terminal(&mut self) {
+        if self.lend() || self.wants_terminal {
             return;
         }
+        self.wants_terminal = true;
+        self.voice.say(format_args!(
+            "{}: the command is stopped, as it wants the terminal: bring it to the foreground (fg), \
+             or end it; the lock is held meanwhile",
+            self.name
+        ));
+    }
+
+    /// Lends the terminal, if it is ours to lend, and wakes the child.
+    fn lend(&mut self) -> bool {
         let group = self.group;
-        group.terminate();
-        let patience = grace.min(LONGEST);
-        let gone = async move {
-            loop {
-                match group.has_members() {
-                    Some(false) => return,
-                    Some(true) => pause(LOOK).await,
-                    None => return pause(BLIND).await,
-                }
+        if self.terminal.is_none() {
+            self.terminal = Lent::to_whoever_asks(group);
+        }
+        if !self.terminal.as_ref().is_some_and(|it| it.again(group)) {
+            return false;
+        }
+        self.wants_terminal = false;
+        self.wake();
+        true
+    }
+
+    fn wake(&self) {
+        let _: Result<(), Errno> = self.group.signal(Signal::SIGCONT);
+    }
+
+    /// Ends those of the group that the child has left behind: they too worked under the lock.
+    /// Whether all are gone, as far as can be seen.
+    async fn clear(&mut self, grace: Duration) -> bool {
+        let group = self.group;
+        if group.has_members() == Some(false) {
+            return true;
+        }
+        if !self.guard_is_gone {
+            group.terminate();
+            let patience = grace.min(LONGEST);
+            self.tend(within(patience, gone(group)), None).await;
+            if group.has_members() == Some(false) {
+                return true;
             }
-        };
-        if self.tend(within(patience, gone), None).await.is_none() || group.has_members().is_none()
-        {
             // The guard with them.
             self.guard_is_gone = true;
             group.kill();
-            let dead = async move {
-                while group.has_members() == Some(true) {
-                    pause(LOOK).await;
-                }
-            };
-            let _ = within(LONGEST, dead).await;
+        }
+        // They were killed, here or when the guard was gone. Its id is taken until it is waited for.
+        let _ = within(LONGEST, gone(group)).await;
+        group.has_members() != Some(true)
+    }
+}
+
+/// Completes when nobody but its leader is left in a group.
+async fn gone(group: Group) {
+    loop {
+        match group.has_members() {
+            Some(false) => return,
+            Some(true) => pause(LOOK).await,
+            None => return pause(BLIND).await,
         }
     }
 }

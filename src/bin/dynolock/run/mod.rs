@@ -16,11 +16,16 @@ use std::time::Duration;
 use dynolock::{Client, Error, Lease, Lock};
 
 use self::child::{Child, Ended};
+use self::guard::within;
 use self::signals::Signals;
 use crate::args::{Place, Subject, Wait};
+use crate::clocks::{Reading, unix_nanos};
 use crate::exit::Exit;
 use crate::place;
 use crate::say::Voice;
+
+/// How long a release that was not answered may go on.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `run` was told.
 #[derive(Debug)]
@@ -93,9 +98,16 @@ pub(crate) async fn run(run: &Run, voice: &Voice) -> Exit {
         }
     };
     let until = lease.watcher();
-    let ended = Child::run(run, &program, until, &mut signals, voice).await;
-    let released = release(lease, run, &ended, voice).await;
-    match ended {
+    let done = Child::run(run, &program, until, &mut signals, voice).await;
+    let released = match done.may_release {
+        true => release(lease, &client, run, done.ended, voice).await,
+        // Held by nobody's doing, to the end of its lease.
+        false => match lease.into_token().await {
+            Ok(_) => Released::Unconfirmed,
+            Err(_) => Released::Lost,
+        },
+    };
+    match done.ended {
         // The child is done, and another may have been at it meanwhile.
         Ended::ByItself(_) if released == Released::Lost => Exit::LOST,
         Ended::ByItself(exit) | Ended::NotRun(exit) => exit,
@@ -145,18 +157,30 @@ enum Released {
     Unconfirmed,
 }
 
-async fn release(lease: Lease, run: &Run, ended: &Ended, voice: &Voice) -> Released {
-    match lease.release().await {
-        Ok(()) => Released::Done,
-        Err(error) => {
-            // What was lost before the child ended was said then.
-            if *ended != Ended::Lost {
-                voice.say(format_args!("{}: {error}", run.subject));
-            }
-            match error.is_lost() {
-                true => Released::Lost,
-                false => Released::Unconfirmed,
-            }
+async fn release(
+    lease: Lease,
+    client: &Client,
+    run: &Run,
+    ended: Ended,
+    voice: &Voice,
+) -> Released {
+    let ends = unix_nanos(lease.expires_at());
+    let Err(error) = lease.release().await else {
+        return Released::Done;
+    };
+    if error.is_lost() {
+        // What was lost before the child ended was said then.
+        if ended != Ended::Lost {
+            voice.say(format_args!("{}: {error}", run.subject));
         }
+        return Released::Lost;
     }
+    // It goes on in the background, and would end with the process.
+    let left = ends.saturating_sub(Reading::now().wall);
+    let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
+    let _ = within(left.min(PATIENCE), client.drain()).await;
+    if ended != Ended::Lost {
+        voice.say(format_args!("{}: {error}", run.subject));
+    }
+    Released::Unconfirmed
 }
