@@ -18,7 +18,8 @@ impl Exit {
     pub(crate) const SYSTEM: Self = Self(71);
     /// The lock was lost while the command ran. `EX_IOERR`.
     pub(crate) const LOST: Self = Self(74);
-    /// The lock was not acquired in time; `status`: it is held. `EX_TEMPFAIL`.
+    /// The lock was not acquired in time, or not at all by `--existing-only`, which finds no item;
+    /// `status`: it is held. `EX_TEMPFAIL`.
     pub(crate) const CONFLICT: Self = Self(75);
     /// The command to run was found, and cannot be run; as a shell has it.
     pub(crate) const NOT_EXECUTABLE: Self = Self(126);
@@ -39,7 +40,8 @@ impl Exit {
         }
     }
 
-    /// The status that stands for an error of the library. Held is the caller's `conflict`.
+    /// The status that stands for an error of the library. The caller's `conflict` is for a lock
+    /// that is held, and for an item that is not there though it must be.
     pub(crate) fn of_error(error: &Error, conflict: Self) -> Self {
         if error.is_invalid_option() {
             Self::USAGE

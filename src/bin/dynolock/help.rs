@@ -36,7 +36,8 @@ Exit status:
   69 DynamoDB or the credentials are of no use
   71 the operating system refused something
   74 the lock was lost while the command ran
-  75 the lock is held by another (run, wait: see --conflict-exit-code)
+  75 the lock is held by another, or with --existing-only there is no such item (run, wait: see \
+--conflict-exit-code)
   126, 127 the command cannot be run, is not found
 
 Region, endpoint and credentials are found as every AWS tool finds them: environment variables, \
@@ -48,8 +49,9 @@ command's status.
 
 The command never works without the lock. Its process group gets SIGTERM --grace before a lease ends \
 that could not be renewed, SIGKILL at its end, and SIGKILL at once where another has taken over. That \
-holds as well where dynolock itself is killed or stopped: a small guard process sees to it. A process \
-that leaves the group by itself (setsid, a daemon) is beyond reach, as is one of another user.";
+holds as well where dynolock itself is killed or stopped: a small guard process, lease-guard, sees to \
+it. A process that leaves the group by itself (setsid, a daemon, timeout without --foreground, bash -i, \
+set -m, a dynolock run within) is beyond reach, as is one of another user.";
 
 pub(crate) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -69,10 +71,14 @@ DYNOLOCK_TABLE, DYNOLOCK_KEY and, where there is one, DYNOLOCK_SORT_KEY.
 SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to its process group; \
 while the lock is waited for, all but SIGWINCH end the waiting. A signal that is ignored, as under \
 nohup, stays so. What the command leaves behind in its group is ended before the lock is released: \
-SIGTERM, and SIGKILL after --grace, 10 s at most. Ctrl-Z does not stop it, since the lock would be lost.
+SIGTERM, and SIGKILL after --grace, 10 s at most. Where even that does not end it, the lock is not \
+released, and ends with its lease. Ctrl-Z does not stop the command, since the lock would be lost.
 
-Where the release fails, one line says so, the status is the command's all the same, and the lock ends \
-with its lease.";
+In front of a pipe (| tee log) and in the background it gets the terminal when it first asks for it, and \
+dynolock is in the foreground.
+
+Where the release is not answered, it is tried for 10 s at most; then one line says so, the status is the \
+command's all the same, and the lock ends with its lease.";
 
 pub(crate) const STATUS: &str = "\
 A lock whose lease is past is shown as expired, with status 0: whoever asks for it next has it.

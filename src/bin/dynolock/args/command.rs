@@ -75,7 +75,7 @@ fn run() -> Command {
         time("retry-interval", "How often to try while another holds the lock [default: 100ms]"),
         option("owner", "TEXT", "Who holds the lock, for people to read in status"),
         flag("delete-on-release", "Delete the item on release, where it has nothing but its key"),
-        flag("existing-only", "Refuse to lock an item that does not exist")
+        flag("existing-only", "Refuse to lock an item that does not exist, as if it were held")
             .conflicts_with("delete-on-release"),
         Arg::new("command")
             .required(true)
