@@ -270,13 +270,7 @@ impl<'a> Child<'a> {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
         let Some(child) = child else { return };
         match waitid(Id::Pid(Pid::from_raw(child)), flags) {
-            Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) => {
-                self.voice.say(format_args!(
-                    "{}: not stopped, since the lock would be lost",
-                    self.name
-                ));
-                self.wake();
-            }
+            Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) => self.not_stopped(),
             Ok(WaitStatus::Stopped(_, Signal::SIGTTIN | Signal::SIGTTOU)) => {
                 self.asked_for_terminal();
             }
@@ -284,8 +278,18 @@ impl<'a> Child<'a> {
             _ if self.wants_terminal => {
                 self.lend();
             }
+            // Stopped in the midst of a start, which is no stop that anybody is told of.
+            _ if self.terminal.is_some() && self.group.is_stuck(child) => self.not_stopped(),
             _ => {}
         }
+    }
+
+    fn not_stopped(&self) {
+        self.voice.say(format_args!(
+            "{}: not stopped, since the lock would be lost",
+            self.name
+        ));
+        self.wake();
     }
 
     /// Lends it, or says once what it waits for.

@@ -32,6 +32,18 @@ impl Group {
 
     /// Whether anybody but its leader lives in it; `None` where that cannot be seen.
     pub(crate) fn has_members(self) -> Option<bool> {
+        self.has_member(is_alive)
+    }
+
+    /// Whether `member` waits, as after `vfork`, for one it has begun to start, and somebody in the
+    /// group is stopped: it would neither stop nor go on.
+    pub(crate) fn is_stuck(self, member: i32) -> bool {
+        let stat = read(&format!("/proc/{member}/stat"));
+        let waits = stat.is_some_and(|stat| matches!(state_and_group(&stat), Some(("D", _))));
+        waits && self.has_member(|state| state == "T") == Some(true)
+    }
+
+    fn has_member(self, is_wanted: impl Fn(&str) -> bool) -> Option<bool> {
         let processes = std::fs::read_dir("/proc").ok()?;
         let mut seen = false;
         for process in processes.flatten() {
@@ -43,7 +55,7 @@ impl Group {
                 && let Some((state, group)) = state_and_group(&stat)
             {
                 seen = true;
-                if group == self.0.as_raw() && pid != group && is_alive(state) {
+                if group == self.0.as_raw() && pid != group && is_wanted(state) {
                     return Some(true);
                 }
             }
