@@ -134,7 +134,8 @@ async fn a_child_is_told_before_the_lease_ends_and_killed_at_its_end() {
     let told = numbers(&stage.read("told"));
     assert_eq!(told.len(), 1, "once");
     assert!(told[0] < expires, "told {} ns too late", told[0] - expires);
-    assert!(told[0] > expires - 1_200_000_000, "not before the grace");
+    // The last renewal may have been applied without an answer, which the command does not know.
+    assert!(told[0] > expires - 1_900_000_000, "not before the grace");
     let last = last_beat(&stage);
     assert!(last > told[0], "it ignores that, and works on");
     assert!(
@@ -202,7 +203,9 @@ async fn a_renewal_that_is_not_allowed_ends_the_child_in_order() {
 async fn a_lease_that_is_over_at_once_is_a_loss() {
     let stage = Stage::new().await;
     for lease in ["10ms", "20ms", "40ms"] {
-        let done = said(stage.script(&["--lease", lease], "sleep 0.3")).await;
+        // A server that takes longer to answer than the lease lasts never lets it in.
+        let options = ["--lease", lease, "--timeout", "5s"];
+        let done = said(stage.script(&options, "sleep 0.3")).await;
         assert!(matches!(done.status, 0 | 74 | 75), "{lease}: {done:?}");
     }
 }
