@@ -68,7 +68,7 @@ impl Stage {
 
     /// The same at another endpoint.
     pub fn at(&self, url: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dynolock"));
+        let mut command = as_from_a_shell(env!("CARGO_BIN_EXE_dynolock"));
         command
             .args(arguments)
             .env_clear()
@@ -199,6 +199,14 @@ pub async fn until_gone(pid: i32) {
         }
     })
     .await;
+}
+
+/// A program that ignores no signal from the start, as one does that a script runs in the
+/// background, these tests' runner among them.
+pub fn as_from_a_shell(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,QUIT", program]);
+    command
 }
 
 /// The numbers in a text, a line each.

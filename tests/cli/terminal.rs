@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::scene::soon;
-use crate::stage::{Stage, id, kill, process, until_gone};
+use crate::stage::{Stage, as_from_a_shell, id, kill, process, until_gone};
 
 /// `run` of a script at a terminal of its own: `RUN` in the shell line `around`.
 fn at_a_terminal(stage: &Stage, around: &str, script: &str) -> Command {
@@ -15,7 +15,7 @@ fn at_a_terminal(stage: &Stage, around: &str, script: &str) -> Command {
     let words: String = words.collect();
     let run = format!("'{}' {words} \"$SCRIPT\"", env!("CARGO_BIN_EXE_dynolock"));
     let run = around.replace("RUN", &run);
-    let mut command = Command::new("script");
+    let mut command = as_from_a_shell("script");
     command.args(["-qec", &run, "/dev/null"]);
     for (name, value) in stage.bare(&[]).as_std().get_envs() {
         command.env(name, value.unwrap_or_default());
