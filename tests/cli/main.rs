@@ -1,5 +1,6 @@
 //! The command, driven as people drive it: by its arguments, signals, output and exit status.
 
+#![cfg(feature = "cli")]
 #![allow(
     clippy::disallowed_methods,
     reason = "the clock, the environment and the files of the tests, not of the library"
