@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// All features, and which of them this test is built with.
-pub const FEATURES: [(&str, bool); 18] = [
+pub const FEATURES: [(&str, bool); 19] = [
     ("default", cfg!(feature = "default")),
     ("ring", cfg!(feature = "ring")),
     ("aws-lc-rs", cfg!(feature = "aws-lc-rs")),
@@ -26,6 +26,7 @@ pub const FEATURES: [(&str, bool); 18] = [
     ("credentials-imds", cfg!(feature = "credentials-imds")),
     ("tracing", cfg!(feature = "tracing")),
     ("serde", cfg!(feature = "serde")),
+    ("cli", cfg!(feature = "cli")),
     ("__chain", cfg!(feature = "__chain")),
     ("__tls", cfg!(feature = "__tls")),
     ("__internals", cfg!(feature = "__internals")),
