@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections to one endpoint: the only place that knows how they are made.
 
+mod connection;
 #[cfg(feature = "__tls")]
 mod cryptography;
 mod network;
@@ -18,9 +19,9 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
 use tokio::sync::oneshot;
 
+use self::connection::Connection;
 pub(crate) use self::network::Network;
 use self::network::Route;
 pub(crate) use self::proxy::Proxies;
@@ -45,9 +46,6 @@ const IDLE_AT_MOST: usize = 32;
 /// How long a connection may take to tidy up after its last answer. It is usually done.
 const READY_WITHIN: Duration = Duration::from_millis(10);
 
-/// A connection, as whoever sends on it has it. Dropping it closes the connection.
-type Sender = http1::SendRequest<Full<Bytes>>;
-
 /// Sends requests to one endpoint, over connections that are kept and used again.
 ///
 /// A request has its path alone as URI, and a `Host` header. There is no limit to the number of
@@ -64,7 +62,7 @@ struct Shared {
 }
 
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Moment,
 }
 
@@ -93,11 +91,11 @@ impl Transport for HttpTransport {
         let shared = self.shared.clone();
         Box::pin(async move {
             shared.check_runtime()?;
-            let sender = match shared.reuse().await {
-                Some(sender) => sender,
+            let connection = match shared.reuse().await {
+                Some(connection) => connection,
                 None => shared.connect_for_good().await?,
             };
-            shared.keep(sender);
+            shared.keep(connection);
             Ok(())
         })
     }
@@ -117,19 +115,19 @@ impl Shared {
         let mut kept = self.reuse().await;
         loop {
             let is_new = kept.is_none();
-            let mut sender = match kept.take() {
-                Some(sender) => sender,
+            let connection = match kept.take() {
+                Some(connection) => connection,
                 None => {
                     progress.connecting(true);
-                    let sender = self.connect_for_good().await?;
+                    let connection = self.connect_for_good().await?;
                     progress.connecting(false);
-                    sender
+                    connection
                 }
             };
-            match sender.try_send_request(request).await {
-                Ok(answer) => {
+            match connection.send(request).await {
+                Ok((answer, connection)) => {
                     let whole = read(answer).await?;
-                    self.keep(sender);
+                    connection.into_iter().for_each(|it| self.keep(it));
                     return Ok(whole);
                 }
                 Err(mut error) => match error.take_message() {
@@ -153,7 +151,7 @@ impl Shared {
     }
 
     /// A kept connection that is still good, the last used first.
-    async fn reuse(&self) -> Option<Sender> {
+    async fn reuse(&self) -> Option<Connection> {
         if self.idle().is_empty() {
             return None;
         }
@@ -161,10 +159,10 @@ impl Shared {
         // seen which connections the server has closed meanwhile.
         tokio::task::yield_now().await;
         loop {
-            let mut sender = self.take()?;
+            let mut connection = self.take()?;
             let alarm = self.alarm(READY_WITHIN);
-            if let Some(Ok(())) = within(alarm, sender.ready()).await {
-                return Some(sender);
+            if let Some(true) = within(alarm, connection.is_ready()).await {
+                return Some(connection);
             }
         }
     }
@@ -173,7 +171,7 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<Sender> {
+    fn take(&self) -> Option<Connection> {
         let now = self.runtime().now();
         let mut idle = self.idle();
         let last = idle.pop()?;
@@ -187,11 +185,11 @@ impl Shared {
             idle.clear();
             return None;
         }
-        Some(last.sender)
+        Some(last.connection)
     }
 
-    fn keep(&self, sender: Sender) {
-        if sender.is_closed() {
+    fn keep(&self, connection: Connection) {
+        if connection.is_closed() {
             return;
         }
         let since = self.runtime().now();
@@ -199,12 +197,12 @@ impl Shared {
         if idle.len() >= IDLE_AT_MOST {
             idle.remove(0);
         }
-        idle.push(Idle { sender, since });
+        idle.push(Idle { connection, since });
     }
 
     /// A new connection. Who stops waiting for it leaves it to the next request: an attempt may
     /// have less time than a handshake needs.
-    async fn connect_for_good(self: &Arc<Self>) -> Result<Sender, SendError> {
+    async fn connect_for_good(self: &Arc<Self>) -> Result<Connection, SendError> {
         let (tell, told) = oneshot::channel();
         let shared = self.clone();
         let connecting = Box::pin(async move {
@@ -218,25 +216,19 @@ impl Shared {
     }
 
     /// A new connection, ready for its first request.
-    async fn connect(&self) -> Result<Sender, SendError> {
+    async fn connect(&self) -> Result<Connection, SendError> {
         let connecting = async {
             let stream = self.network.dial(&self.route).await?;
-            http1::handshake(stream).await.map_err(reason)
+            Connection::over(stream, &**self.runtime()).await
         };
         let limit = self.network.connect_timeout();
-        let (sender, connection) = match within(self.alarm(limit), connecting).await {
-            Some(Ok(connected)) => connected,
-            Some(Err(reason)) => return Err(self.no_connection(&[": ", &reason])),
+        match within(self.alarm(limit), connecting).await {
+            Some(Ok(connected)) => Ok(connected),
+            Some(Err(reason)) => Err(self.no_connection(&[": ", &reason])),
             None => {
                 let limit = limit.as_millis().to_string();
-                return Err(self.no_connection(&[" within ", &limit, " ms"]));
+                Err(self.no_connection(&[" within ", &limit, " ms"]))
             }
-        };
-        // How it ends, the sender learns.
-        let driven = Box::pin(async move { drop(connection.await) });
-        match self.runtime().spawn(driven) {
-            Ok(()) => Ok(sender),
-            Err(_) => Err(self.no_connection(&[": no runtime runs here"])),
         }
     }
 
