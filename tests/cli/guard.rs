@@ -391,6 +391,27 @@ async fn what_is_left_behind_is_ended_before_the_release() {
     }
 }
 
+/// What the command starts becomes its child only before the end of the lease, on both clocks.
+#[tokio::test]
+async fn a_start_that_comes_too_late_runs_nothing() {
+    let stage = Stage::new().await;
+    let (past, ahead) = ("1", i64::MAX.to_string());
+    for (mono, wall, status) in [
+        (past, ahead.as_str(), 74),
+        (&ahead, past, 74),
+        (past, past, 74),
+        (&ahead, &ahead, 7),
+    ] {
+        let start = ["__start", mono, wall, "/bin/sh", "sh", "-c"];
+        let done = said(stage.bare(&[&start[..], &["echo > worked; exit 7"]].concat())).await;
+        assert_eq!((done.status, done.err.as_str()), (status, ""));
+        assert_eq!(stage.file("worked").exists(), status == 7);
+    }
+    for bad in [&["__start"][..], &["__start", "1", "x", "sh", "sh"]] {
+        assert_eq!(said(stage.bare(bad)).await.status, 64);
+    }
+}
+
 #[tokio::test]
 async fn a_guard_by_hand_does_nothing() {
     let stage = Stage::new().await;

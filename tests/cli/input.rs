@@ -283,7 +283,12 @@ async fn a_command_that_cannot_run_asks_for_no_lock() {
     assert_eq!(stage.scene.proxy.requests().len(), 0);
     // What only the start shows gives the lock back.
     let script = stage.file("script");
-    for (text, status) in [("#!/no/such/interpreter\n", 127), ("\u{7f}ELF", 126)] {
+    for (text, status) in [
+        ("#!/no/such/interpreter\n", 127),
+        ("\u{7f}ELF\0\0\0\0", 126),
+        // Without an interpreter, it is for the shell, as in a shell.
+        ("exit 3", 3),
+    ] {
         std::fs::write(&script, text).expect("a file");
         let mode = std::process::Command::new("chmod")
             .arg("+x")

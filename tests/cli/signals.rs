@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::scene::ms;
-use crate::stage::{Stage, ended, id, kill};
+use crate::stage::{Stage, ended, id, kill, said};
 
 #[tokio::test]
 async fn signals_are_passed_on_to_the_whole_group() {
@@ -103,4 +103,12 @@ async fn an_ignored_signal_stays_ignored() {
     stage.until("ready", |ready| !ready.is_empty()).await;
     kill(id(&holder), "HUP");
     assert_eq!(ended(holder).await.status, 9);
+}
+
+/// It would end `yes | head` otherwise only by an error.
+#[tokio::test]
+async fn a_broken_pipe_ends_the_child_as_usual() {
+    let stage = Stage::new().await;
+    let done = said(stage.script(&[], "kill -s PIPE $$; echo alive")).await;
+    assert_eq!((done.status, done.out.as_str()), (141, ""), "{done:?}");
 }

@@ -27,14 +27,20 @@ fn main() {
         Ok(parsed) => parsed,
         Err(error) => std::process::exit(i32::from(refused(&error).0)),
     };
-    if let Task::Guard = task {
-        std::process::exit(i32::from(run::inside::stand().0));
-    }
+    let exit = match task {
+        Task::Guard => run::inside::stand(),
+        Task::Start(arguments) => run::start::become_child(&arguments),
+        task => with_a_voice(task, is_verbose),
+    };
+    std::process::exit(i32::from(exit.0));
+}
+
+fn with_a_voice(task: Task, is_verbose: bool) -> Exit {
     let voice = Voice::new(is_verbose);
     voice.listen();
     let exit = perform(task, &voice);
     voice.finish();
-    std::process::exit(i32::from(exit.0));
+    exit
 }
 
 /// Help and version go to stdout; what is wrong goes to stderr, with the status that says so.
@@ -61,8 +67,8 @@ fn perform(task: Task, voice: &Voice) -> Exit {
                 Exit::SYSTEM
             }
         },
-        // Was answered before.
-        Task::Guard => Exit::USAGE,
+        // They were answered before.
+        Task::Guard | Task::Start(_) => Exit::USAGE,
         task => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -92,7 +98,9 @@ async fn ask(task: Task, voice: &Voice) -> Exit {
         } => look::release(&look, &version, expires, voice).await,
         Task::Create(table) => table::create(&table, voice).await,
         Task::Check(table) => table::check(&table, voice).await,
-        Task::Completions(_) | Task::Man | Task::Local | Task::Guard => Exit::USAGE,
+        Task::Completions(_) | Task::Man | Task::Local | Task::Guard | Task::Start(_) => {
+            Exit::USAGE
+        }
     }
 }
 

@@ -15,6 +15,17 @@ const MOST_WAITING: usize = 256;
 /// How long the last lines may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Says a line at once, where there is nothing that it could hold up.
+pub(crate) fn say_here(line: &str) {
+    let _ = std::io::stderr().write_all(as_line(line).as_bytes());
+}
+
+/// Whole, as it is written at once: stderr is the child's as well, and has no buffer.
+fn as_line(line: &str) -> String {
+    let line = line.replace(|c: char| c.is_control(), " ");
+    format!("dynolock: {line}\n")
+}
+
 /// Writes lines to stderr, on a thread of its own.
 #[derive(Clone)]
 pub(crate) struct Voice {
@@ -39,13 +50,7 @@ impl Voice {
 
     /// Says a line. Control characters in it are shown as spaces.
     pub(crate) fn say(&self, line: impl fmt::Display) {
-        let line = line.to_string();
-        let line = line.replace(|c: char| c.is_control(), " ");
-        // Written at once: stderr is the child's as well, and has no buffer.
-        drop(
-            self.lines
-                .try_send(Line::Text(format!("dynolock: {line}\n"))),
-        );
+        drop(self.lines.try_send(Line::Text(as_line(&line.to_string()))));
     }
 
     /// Says a line where the life of the lock is told.

@@ -8,12 +8,6 @@ use clap_complete::Shell;
 
 use super::values::{duration, exit_status, key_name, key_part, nanos};
 use crate::help;
-use crate::run::guard;
-
-/// The whole command, and what only the command itself calls.
-pub(super) fn with_guard() -> Command {
-    command().subcommand(Command::new(guard::NAME).hide(true))
-}
 
 /// The whole command, as it is shown.
 pub(crate) fn command() -> Command {

@@ -15,7 +15,7 @@ use dynolock::Key;
 pub(crate) use self::command::command;
 pub(crate) use self::values::{KeyName, KeyPart, show};
 use crate::exit::Exit;
-use crate::run::{Run, guard};
+use crate::run::{Run, guard, start};
 
 /// How long a single question may take by default.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +43,7 @@ pub(crate) enum Task {
     Man,
     Local,
     Guard,
+    Start(Vec<OsString>),
 }
 
 /// Where DynamoDB is, and who asks. What is missing says the environment.
@@ -123,7 +124,11 @@ pub(crate) struct Table {
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<(Task, bool), clap::Error> {
-    let mut command = command::with_guard();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(task) = own(&arguments) {
+        return Ok((task, false));
+    }
+    let mut command = command();
     let matches = command.try_get_matches_from_mut(arguments)?;
     let task = match matches.subcommand() {
         Some(_) if matches.get_flag("local") => {
@@ -155,11 +160,20 @@ pub(crate) fn parse(
             None => return Err(missing(command)),
         },
         Some(("man", _)) => Task::Man,
-        Some((guard::NAME, _)) => Task::Guard,
         _ => return Err(missing(command)),
     };
     let is_verbose = matches.get_flag("verbose");
     Ok((task, is_verbose))
+}
+
+/// What only the command itself calls.
+fn own(arguments: &[OsString]) -> Option<Task> {
+    let (name, rest) = arguments.get(1..)?.split_first()?;
+    match name.to_str()? {
+        guard::NAME => Some(Task::Guard),
+        start::NAME => Some(Task::Start(rest.to_vec())),
+        _ => None,
+    }
 }
 
 fn missing(mut command: clap::Command) -> clap::Error {

@@ -1,23 +1,21 @@
 //! The child under its lease: started, signalled, ended.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
-
-use std::os::unix::process::ExitStatusExt;
 
 use dynolock::{Lost, Watcher};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use tokio::process::Command;
 
 use super::guard::{Guard, Said, within};
 use super::plan::Deadline;
-use super::program::not_started;
 use super::signals::Signals;
+use super::start::start;
 use super::terminal::Lent;
 use super::{Run, group::Group};
 use crate::clocks::{Reading, unix_nanos};
@@ -94,7 +92,8 @@ impl<'a> Child<'a> {
         voice: &'a Voice,
     ) -> Done {
         let told = lease.expires_at();
-        let mut guard = match Guard::start(deadline(&lease, told), run.grace).await {
+        let until = deadline(&lease, told);
+        let mut guard = match Guard::start(until, run.grace).await {
             Ok(guard) => guard,
             Err(error) => {
                 voice.say(format_args!(
@@ -105,12 +104,12 @@ impl<'a> Child<'a> {
         };
         let group = guard.group;
         let terminal = Lent::to(group);
-        let mut process = match start(run, program, &lease, &mut guard) {
+        let mut process = match start(run, program, until, &lease, &mut guard) {
             Ok(process) => process,
             Err(why) => {
                 drop(terminal);
                 guard.dismiss().await;
-                return why.say(run, program, voice).into();
+                return why.say(run, voice).into();
             }
         };
         let mut child = Self {
@@ -367,92 +366,6 @@ fn deadline(lease: &Watcher, ends: SystemTime) -> Deadline {
 /// Whether nobody else can hold the lock before the lease ends: only its renewal is refused.
 fn is_still_ours(lost: &Lost) -> bool {
     matches!(lost, Lost::AccessDenied)
-}
-
-/// Why there is no child.
-enum NotStarted {
-    Lost,
-    Unguarded,
-    Refused(io::Error),
-}
-
-impl NotStarted {
-    /// What keeps a child from being started, or has made its start fail.
-    fn why(lease: &Watcher, guard: &mut Guard) -> Option<Self> {
-        if !lease.is_held() {
-            Some(Self::Lost)
-        } else if guard.is_gone() {
-            Some(Self::Unguarded)
-        } else {
-            None
-        }
-    }
-
-    fn say(self, run: &Run, program: &Path, voice: &Voice) -> Ended {
-        match self {
-            Self::Lost => {
-                voice.say(format_args!(
-                    "{}: the lock was lost before the command could start; a longer --lease gives \
-                     it more time",
-                    run.subject
-                ));
-                Ended::Lost
-            }
-            Self::Unguarded => {
-                voice.say(format_args!(
-                    "{}: the guard process is gone, so the command was not started: it never runs \
-                     unguarded",
-                    run.subject
-                ));
-                Ended::NotRun(Exit::SYSTEM)
-            }
-            Self::Refused(error) => {
-                let cannot = not_started(program, &error);
-                voice.say(cannot.problem);
-                Ended::NotRun(cannot.exit)
-            }
-        }
-    }
-}
-
-/// Starts the child, if it still has a lock and a guard. The dead guard's group can be joined until
-/// the guard is waited for, so that a failure to join it is not to be relied on. What ends between
-/// this look and the start ends the child, as later on.
-fn start(
-    run: &Run,
-    program: &Path,
-    lease: &Watcher,
-    guard: &mut Guard,
-) -> Result<tokio::process::Child, NotStarted> {
-    if let Some(why) = NotStarted::why(lease, guard) {
-        return Err(why);
-    }
-    spawn(run, program, lease, guard.group).map_err(|error| {
-        let why = NotStarted::why(lease, guard);
-        why.unwrap_or(NotStarted::Refused(error))
-    })
-}
-
-fn spawn(
-    run: &Run,
-    program: &Path,
-    lease: &Watcher,
-    group: Group,
-) -> io::Result<tokio::process::Child> {
-    let mut command = Command::new(program);
-    command
-        .arg0(&run.program)
-        .args(&run.arguments)
-        .env("DYNOLOCK_FENCING_TOKEN", lease.fencing_token().to_string())
-        .env("DYNOLOCK_VERSION", lease.version())
-        .env("DYNOLOCK_TABLE", &run.subject.table)
-        .env("DYNOLOCK_KEY", run.subject.partition.to_string())
-        .process_group(group.0.as_raw());
-    match &run.subject.sort {
-        Some(sort) => command.env("DYNOLOCK_SORT_KEY", sort.to_string()),
-        None => command.env_remove("DYNOLOCK_SORT_KEY"),
-    };
-    command.spawn()
 }
 
 #[expect(

@@ -43,7 +43,7 @@ pub(super) enum Said {
 impl Guard {
     /// Starts a guard in a new process group, and waits until it watches over `deadline`.
     pub(super) async fn start(deadline: Deadline, grace: Duration) -> io::Result<Self> {
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(own_program()?);
         command
             // Whoever ends all that is named as the command shall not end the guard with it.
             .arg0(PROCESS)
@@ -151,7 +151,7 @@ pub(super) async fn within<F: Future>(time: Duration, future: F) -> Option<F::Ou
 }
 
 /// This very program, though its file may have been replaced since it was started.
-fn program() -> io::Result<std::path::PathBuf> {
+pub(super) fn own_program() -> io::Result<std::path::PathBuf> {
     let own = std::path::Path::new("/proc/self/exe");
     match own.exists() {
         true => Ok(own.into()),

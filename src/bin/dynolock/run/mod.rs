@@ -7,6 +7,7 @@ pub(crate) mod inside;
 mod plan;
 mod program;
 mod signals;
+pub(crate) mod start;
 mod terminal;
 mod words;
 
