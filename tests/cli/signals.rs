@@ -2,7 +2,9 @@
 
 use std::process::Stdio;
 
-use crate::scene::ms;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::scene::soon;
 use crate::stage::{Stage, ended, id, kill, said};
 
 #[tokio::test]
@@ -65,13 +67,22 @@ async fn a_lock_half_acquired_is_given_back() {
     let stage = Stage::new().await;
     let gate = Gate::closed();
     stage.scene.proxy.next([Fault::DelayAnswer(gate.clone())]);
-    let waiter = stage
-        .script(&["--lease", "60s"], "echo > worked")
+    let mut waiter = stage
+        .script(&["-v", "--lease", "60s"], "echo > worked")
         .spawn()
         .expect("it runs");
     stage.until_locked().await;
     kill(id(&waiter), "TERM");
-    tokio::time::sleep(ms(100)).await;
+    let mut lines = BufReader::new(waiter.stderr.take().expect("a pipe")).lines();
+    let heard = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            if line.contains("SIGTERM") {
+                return;
+            }
+        }
+        panic!("it does not say that it was told to end");
+    };
+    soon(heard).await;
     gate.open();
     assert_eq!(ended(waiter).await.status, 143);
     assert_eq!(stage.expires().await, 0, "given back");
