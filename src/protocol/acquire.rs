@@ -22,8 +22,8 @@ const MOST_ATTEMPTS: usize = 64;
 /// A throttled waiter doubles its interval up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// The first waits, in hundredths of the retry interval: what is held briefly is soon free. They
-/// make two or three tries more than the interval alone would, however long it is.
-const FIRST_WAITS: [u32; 6] = [10, 20, 50, 80, 80, 90];
+/// make two tries more than the interval alone would, however long it is.
+const FIRST_WAITS: [u32; 4] = [10, 20, 60, 90];
 
 /// One acquisition on its way: one version, any number of attempts, and reads between them.
 #[derive(Debug)]

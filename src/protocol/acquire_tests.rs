@@ -189,7 +189,7 @@ fn what_is_held_briefly_is_tried_for_soon() {
         refused(lock("other", expires(3_600_000), long, None))
     };
     let mut now = 1000;
-    for wait in [10, 20, 50, 80, 80, 90, 100, 100, 100] {
+    for wait in [10, 20, 60, 90, 100, 100, 100] {
         waiter.attempt(at(now));
         assert!(matches!(waiter.answered(at(now), other()), Verdict::Held));
         let next = waiter.next_ms();
@@ -199,7 +199,7 @@ fn what_is_held_briefly_is_tried_for_soon() {
     }
     // So many tries more than by the interval alone.
     let more = FIRST_WAITS.len() as f64 - f64::from(FIRST_WAITS.iter().sum::<u32>()) / 100.0;
-    assert!((2.0..=3.0).contains(&more), "{more}");
+    assert!((2.0..=2.5).contains(&more), "{more}");
 }
 
 #[test]
