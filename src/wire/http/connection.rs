@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use ::http::{Request, Response};
 use bytes::Bytes;
@@ -80,7 +80,11 @@ async fn while_driven<A: Future, S>(
         Poll::Pending => Pin::new(&mut driven).poll(cx).map(|_| None),
     });
     match first.await {
-        Some(answer) => (answer, Some((sender, driven))),
+        Some(answer) => {
+            // Whoever waited shall not be woken, nor kept, by a connection that is idle now.
+            let _ = Pin::new(&mut driven).poll(&mut Context::from_waker(Waker::noop()));
+            (answer, Some((sender, driven)))
+        }
         None => {
             drop(sender);
             (answer.await, None)
@@ -90,8 +94,6 @@ async fn while_driven<A: Future, S>(
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Waker};
-
     use super::*;
 
     /// As hyper's queue is when it has overlooked a request.

@@ -426,7 +426,7 @@ async fn a_request_at_the_end_of_a_connection_comes_back() {
         let connection = Connection::over(ending, &*world).await.unwrap();
         let request = request("{}").map(Full::new);
         while !ends.load(Ordering::Acquire) {
-            std::hint::spin_loop();
+            thread::yield_now();
         }
         // Each time at another moment of the end.
         for _ in 0..nth % 256 {
