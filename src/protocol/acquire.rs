@@ -21,9 +21,9 @@ use super::writes::{self, AcquireWrite};
 const MOST_ATTEMPTS: usize = 64;
 /// A throttled waiter doubles its interval up to this.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
-/// The first waits, in hundredths of the retry interval: what is held briefly is soon free. They
-/// make two tries more than the interval alone would, however long it is.
-const FIRST_WAITS: [u32; 4] = [10, 20, 60, 90];
+/// The first waits, in hundredths of the retry interval: what is held briefly is soon free. That
+/// takes tries, for which some longer waits make up, but for two: however long the interval is.
+const FIRST_WAITS: [u32; 9] = [10, 20, 50, 80, 80, 90, 120, 120, 120];
 
 /// One acquisition on its way: one version, any number of attempts, and reads between them.
 #[derive(Debug)]
@@ -435,7 +435,7 @@ impl Acquire {
         Verdict::Again
     }
 
-    /// How long to wait for another's lock: the interval in the end, and less at first.
+    /// How long to wait for another's lock: the interval in the end, and mostly less at first.
     fn next_wait(&mut self, interval: Duration) -> Duration {
         let hundredths = FIRST_WAITS.get(self.waits).copied().unwrap_or(100);
         self.waits = self.waits.saturating_add(1);

@@ -189,7 +189,7 @@ fn what_is_held_briefly_is_tried_for_soon() {
         refused(lock("other", expires(3_600_000), long, None))
     };
     let mut now = 1000;
-    for wait in [10, 20, 60, 90, 100, 100, 100] {
+    for wait in [10, 20, 50, 80, 80, 90, 120, 120, 120, 100, 100] {
         waiter.attempt(at(now));
         assert!(matches!(waiter.answered(at(now), other()), Verdict::Held));
         let next = waiter.next_ms();
