@@ -81,7 +81,8 @@ Where the release is not answered, it is tried for 10 s at most; then one line s
 command's all the same, and the lock ends with its lease.";
 
 pub(crate) const STATUS: &str = "\
-A lock whose lease is past is shown as expired, with status 0: whoever asks for it next has it.
+A lock whose lease is past is shown as expired, with status 0: whoever asks for it has it, once \
+--max-clock-skew is past as well. In JSON, numbers that may be beyond 2^53 are texts, as in DynamoDB's own.
 
 Examples:
   dynolock status --table locks --key id=nightly

@@ -162,10 +162,11 @@ fn as_json(subject: &Subject, holder: Option<&Holder>, standing: Standing, now: 
         let expires = unix_nanos(holder.expires_at());
         status["version"] = holder.version().into();
         status["owner"] = holder.owner().into();
-        status["fencing_token"] = holder.fencing_token().into();
+        // Texts, as DynamoDB's own JSON has numbers: most readers round what is beyond 2^53.
+        status["fencing_token"] = holder.fencing_token().map(|it| it.to_string()).into();
         status["acquired_at"] = holder.acquired_at().map(timestamp).into();
         status["expires_at"] = timestamp(holder.expires_at()).into();
-        status["expires"] = expires.into();
+        status["expires"] = expires.to_string().into();
         status["remaining_ms"] = (expires.saturating_sub(now) / 1_000_000).into();
     }
     format!("{status}\n")
