@@ -105,6 +105,21 @@ async fn without_leave() {
     }
 }
 
+/// What nobody has answered is not held by another: `-E 0` shall not make an outage a success.
+#[tokio::test]
+async fn without_an_answer() {
+    let stage = Stage::new().await;
+    stage.scene.proxy.on(|_| Fault::DropRequest);
+    for words in [
+        ["run", "-E", "0", "--timeout", "200ms", "--", "true"].as_slice(),
+        &["wait", "-E", "0", "--timeout", "200ms"],
+        &["status", "--timeout", "200ms"],
+    ] {
+        let done = stage.said(words[0], &words[1..]).await;
+        assert_says(&done, 69, &["--endpoint-url"]);
+    }
+}
+
 #[tokio::test]
 async fn an_error_page_is_no_lock() {
     let stage = Stage::new().await;

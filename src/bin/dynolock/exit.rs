@@ -53,13 +53,7 @@ impl Exit {
             match error.code() {
                 // The key or the table's name is not what DynamoDB has.
                 Some("ValidationException" | "ResourceNotFoundException") => Self::USAGE,
-                // Nothing failed: the time was up before the first answer.
-                None if error.is_timeout()
-                    && !error.is_unavailable()
-                    && !error.is_credentials() =>
-                {
-                    conflict
-                }
+                // Also where the time was up before the first answer: nobody knows who has the lock.
                 _ => Self::UNAVAILABLE,
             }
         }

@@ -100,6 +100,11 @@ pub(crate) fn advice(error: &Error, subject: Option<&Subject>) -> String {
     if error.is_unavailable() {
         return "; check --endpoint-url, --region and the network".into();
     }
+    if error.is_timeout() && !error.is_held() && error.code().is_none() {
+        return "; no answer came in time: check --endpoint-url, --region and the network, or wait \
+                longer by --timeout"
+            .into();
+    }
     if error.is_held() {
         return "; see dynolock status, wait longer by --timeout".into();
     }
