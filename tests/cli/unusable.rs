@@ -86,6 +86,17 @@ async fn without_the_table() {
             &["dynolock table create --table no-such-table --partition-key id"],
         );
     }
+    let words = [
+        "status",
+        "-t",
+        "gone",
+        "-k",
+        "n:id=4",
+        "--sort-key",
+        "seq=7",
+    ];
+    let key = "table create --table gone --partition-key id:N --sort-key seq";
+    assert_says(&said(stage.bare(&words)).await, 64, &[key]);
     let done = said(stage.bare(&["status", "-t", &stage.scene.table, "-k", "name=a"])).await;
     assert_says(&done, 64, &["dynolock table check"]);
 }

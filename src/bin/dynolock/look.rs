@@ -87,8 +87,8 @@ pub(crate) async fn release(look: &Look, version: &str, expires: i64, voice: &Vo
                 .map(|holder| format!(", but held by {holder}"))
                 .unwrap_or_default();
             voice.say(format_args!(
-                "{subject}: not broken: it is no longer as it was seen{now}; its holder lives, see \
-                 dynolock status"
+                "{subject}: not broken: it is not, or no longer, as --version and --expires say{now}; a \
+                 holder that lives renews it, see dynolock status"
             ));
             Exit::CONFLICT
         }

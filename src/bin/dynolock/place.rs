@@ -24,7 +24,7 @@ impl Problem {
     /// `conflict` is the status where another holds the lock.
     pub(crate) fn of(error: &Error, conflict: Exit, subject: &Subject) -> Self {
         let exit = Exit::of_error(error, conflict);
-        let advice = advice(error, Some(subject));
+        let advice = advice(error, &subject.table, &subject.key_names());
         Self {
             exit,
             text: format!("{subject}: {error}{advice}"),
@@ -54,7 +54,7 @@ pub(crate) fn client(place: &Place) -> Result<Client, Problem> {
             true => Exit::UNAVAILABLE,
             false => Exit::USAGE,
         };
-        let text = format!("{error}{}", advice(&error, None));
+        let text = format!("{error}{}", advice(&error, "TABLE", "--partition-key NAME"));
         Problem { exit, text }
     })
 }
@@ -79,12 +79,10 @@ pub(crate) async fn reach(client: &Client) -> Result<(), Error> {
     }
 }
 
-/// What to do next, where something can be done.
-pub(crate) fn advice(error: &Error, subject: Option<&Subject>) -> String {
-    let table = subject.map_or("TABLE", |subject| &subject.table);
+/// What to do next, where something can be done: about a table with this key, as the arguments say it.
+pub(crate) fn advice(error: &Error, table: &str, key: &str) -> String {
     if error.is_table_not_found() {
-        let key = subject.map_or("NAME", |subject| &subject.partition.name);
-        return format!("; create it: dynolock table create --table {table} --partition-key {key}");
+        return format!("; create it: dynolock table create --table {table} {key}");
     }
     if error.is_credentials() {
         return "; set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or see \

@@ -52,7 +52,7 @@ pub(crate) async fn create(table: &Table, voice: &Voice) -> Exit {
             voice.say(format_args!(
                 "{}: {error}{}",
                 table.name,
-                advice(&error, None)
+                advice(&error, &table.name, &table.key_names())
             ));
             Exit::of_error(&error, Exit::UNAVAILABLE)
         }
@@ -126,6 +126,7 @@ pub(crate) async fn check(table: &Table, voice: &Voice) -> Exit {
 }
 
 async fn examine(client: &Client, table: &Table, report: &mut Report) {
+    let advice = |error: &Error| advice(error, &table.name, &table.key_names());
     match client.connect().await {
         Ok(()) => report.good(
             "endpoint",
@@ -136,9 +137,9 @@ async fn examine(client: &Client, table: &Table, report: &mut Report) {
             ),
         ),
         Err(error) if error.is_credentials() => {
-            return report.bad("credentials", &error, &advice(&error, None));
+            return report.bad("credentials", &error, &advice(&error));
         }
-        Err(error) => return report.bad("endpoint", &error, &advice(&error, None)),
+        Err(error) => return report.bad("endpoint", &error, &advice(&error)),
     }
     let described = client.table(&table.name).describe().await;
     let found = match &described {
@@ -158,16 +159,7 @@ async fn examine(client: &Client, table: &Table, report: &mut Report) {
             );
             None
         }
-        Err(error) => {
-            let advice = match error.is_table_not_found() {
-                true => format!(
-                    "; create it: dynolock table create --table {} --partition-key id",
-                    table.name
-                ),
-                false => advice(error, None),
-            };
-            return report.bad("table", error, &advice);
-        }
+        Err(error) => return report.bad("table", error, &advice(error)),
     };
     examine_key(key(table), found.as_ref(), report);
     match found.or_else(|| key(table)).as_ref().and_then(probe) {

@@ -71,6 +71,12 @@ impl Subject {
             None => key,
         }
     }
+
+    /// The key of its table, as arguments of `table` say it.
+    pub(crate) fn key_names(&self) -> String {
+        let sort = self.sort.as_ref().map(KeyPart::key_name);
+        key_names(Some(&self.partition.key_name()), sort.as_ref())
+    }
 }
 
 impl fmt::Display for Subject {
@@ -118,6 +124,21 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) partition: Option<KeyName>,
     pub(crate) sort: Option<KeyName>,
+}
+
+impl Table {
+    /// Its key, as the arguments say it.
+    pub(crate) fn key_names(&self) -> String {
+        key_names(self.partition.as_ref(), self.sort.as_ref())
+    }
+}
+
+fn key_names(partition: Option<&KeyName>, sort: Option<&KeyName>) -> String {
+    let partition = partition.map_or("id".into(), KeyName::to_string);
+    match sort {
+        Some(sort) => format!("--partition-key {partition} --sort-key {sort}"),
+        None => format!("--partition-key {partition}"),
+    }
 }
 
 /// What the arguments say, and whether the life of the lock is told.

@@ -97,6 +97,20 @@ pub(crate) fn key_part(text: &str) -> Result<KeyPart, String> {
     })
 }
 
+impl KeyPart {
+    /// The attribute without its value.
+    pub(crate) fn key_name(&self) -> KeyName {
+        KeyName {
+            name: self.name.clone(),
+            kind: match self.value {
+                KeyValue::S(_) => 'S',
+                KeyValue::N(_) => 'N',
+                KeyValue::B(_) => 'B',
+            },
+        }
+    }
+}
+
 impl fmt::Display for KeyPart {
     /// As [`key_part`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,6 +143,16 @@ pub(crate) fn nanos(text: &str) -> Result<i64, String> {
 pub(crate) struct KeyName {
     pub(crate) name: String,
     pub(crate) kind: char,
+}
+
+impl fmt::Display for KeyName {
+    /// As [`key_name`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            'S' if !self.name.contains(':') => write!(f, "{}", self.name),
+            kind => write!(f, "{}:{kind}", self.name),
+        }
+    }
 }
 
 /// `id`, `id:S`, `seq:N`, `hash:B`.
