@@ -245,7 +245,8 @@ fn largest_number(request: &Recorded) -> i64 {
 async fn stopped_before_the_child(lease: &str) -> (Stage, Child, i32) {
     loop {
         let stage = Stage::new().await;
-        let (holder, guard) = stopped_at_its_guard(&stage, lease).await;
+        let script = "echo > worked; sleep 9";
+        let (holder, guard) = stopped_at_child(&stage, 1, lease, script).await;
         // The guard alone: nothing is started while it is stopped.
         let children = format!("/proc/{0}/task/{0}/children", id(&holder));
         let children = std::fs::read_to_string(children).expect("it is there");
@@ -258,12 +259,16 @@ async fn stopped_before_the_child(lease: &str) -> (Stage, Child, i32) {
     }
 }
 
-async fn stopped_at_its_guard(stage: &Stage, lease: &str) -> (Child, i32) {
-    let stop = "echo > stopper; read -r p; c=; \
-                while [ -z \"$c\" ]; do read -r c < /proc/$p/task/$p/children; done; \
-                kill -STOP $p; echo $c > guard";
+/// `run` of a script, stopped when it has begun to start its nth process; and the guard, which is
+/// the first.
+async fn stopped_at_child(stage: &Stage, nth: u32, lease: &str, script: &str) -> (Child, i32) {
+    let stop = format!(
+        "echo > stopper; read -r p; set --; \
+         while [ $# -lt {nth} ]; do read -r c < /proc/$p/task/$p/children; set -- $c; done; \
+         kill -STOP $p; echo $1 > guard"
+    );
     let mut stopper = Command::new("sh")
-        .args(["-c", stop])
+        .args(["-c", &stop])
         .current_dir(stage.file(""))
         .stdin(Stdio::piped())
         .kill_on_drop(true)
@@ -271,7 +276,7 @@ async fn stopped_at_its_guard(stage: &Stage, lease: &str) -> (Child, i32) {
         .expect("a shell");
     stage.until("stopper", |ready| !ready.is_empty()).await;
     let holder = stage
-        .script(&["--lease", lease], "echo > worked; sleep 9")
+        .script(&["--lease", lease], script)
         .spawn()
         .expect("it runs");
     let mut stdin = stopper.stdin.take().expect("a pipe");
@@ -300,6 +305,26 @@ async fn nothing_is_started_after_the_lease() {
     );
     assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
     assert!(!stage.file("worked").exists());
+}
+
+/// Stopped in the midst of a start, or just after it.
+#[tokio::test]
+async fn a_start_that_was_stopped_does_not_outlive_the_lease() {
+    for _ in 0..3 {
+        let stage = Stage::new().await;
+        let script = "trap '' TERM; while :; do date +%s%N >> beats; sleep 0.02; done";
+        let (holder, _) = stopped_at_child(&stage, 2, "1s", script).await;
+        let ends = stage.expires().await;
+        while wall_nanos() < ends + 200_000_000 {
+            tokio::time::sleep(ms(20)).await;
+        }
+        let before = stage.read("beats");
+        kill(id(&holder), "CONT");
+        let holder = ended(holder).await;
+        assert_eq!(holder.status, 74, "{holder:?}");
+        assert_eq!(stage.read("beats"), before, "nothing after it was woken");
+        assert!(numbers(&before).into_iter().all(|beat| beat < ends));
+    }
 }
 
 #[tokio::test]
@@ -424,6 +449,22 @@ async fn what_is_left_behind_is_ended_before_the_release() {
     }
 }
 
+/// The end of the lease is a loss, whoever sees it first.
+#[tokio::test]
+async fn without_a_grace_the_end_is_a_loss() {
+    for _ in 0..3 {
+        let stage = Stage::new().await;
+        let options = ["--lease", "600ms", "--grace", "0s"];
+        let holder = stage.script(&options, STUBBORN).spawn().expect("it runs");
+        let child = stage.pid("pid").await;
+        cut_off(&stage).await;
+        let holder = ended(holder).await;
+        assert_eq!(holder.status, 74, "{holder:?}");
+        assert_eq!(holder.err.lines().count(), 1, "{holder:?}");
+        until_gone(child).await;
+    }
+}
+
 /// What the command starts becomes its child only before the end of the lease, on both clocks.
 #[tokio::test]
 async fn a_start_that_comes_too_late_runs_nothing() {
@@ -437,7 +478,8 @@ async fn a_start_that_comes_too_late_runs_nothing() {
     ] {
         let start = ["__start", mono, wall, "/bin/sh", "sh", "-c"];
         let done = said(stage.bare(&[&start[..], &["echo > worked; exit 7"]].concat())).await;
-        assert_eq!((done.status, done.err.as_str()), (status, ""));
+        assert_eq!(done.status, status, "{done:?}");
+        assert_eq!(done.err.contains("--lease"), status == 74, "{done:?}");
         assert_eq!(stage.file("worked").exists(), status == 7);
     }
     for bad in [&["__start"][..], &["__start", "1", "x", "sh", "sh"]] {

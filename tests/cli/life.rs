@@ -42,6 +42,46 @@ async fn the_status_is_the_childs_own() {
     }
 }
 
+/// However they look, and from wherever it is started.
+#[tokio::test]
+async fn arguments_are_the_childs_own() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let stage = Stage::new().await;
+    let script = r#"printf '<%s>' "$0" "$@""#;
+    let odd = OsStr::from_bytes(b"\xff \n");
+    let mut command = stage.script(&[], script);
+    command
+        .args(["--help", "", "--", "__start", "a b"])
+        .arg(odd);
+    let done = command.output().await.expect("it runs");
+    assert_eq!(
+        done.stdout, b"<--help><><--><__start><a b><\xff \n>",
+        "{done:?}"
+    );
+
+    std::fs::write(stage.file("tool"), "echo $0 $1").expect("a file");
+    let chmod = std::process::Command::new("chmod")
+        .arg("+x")
+        .arg(stage.file("tool"))
+        .status();
+    assert!(chmod.expect("chmod").success());
+    let done = stage.said("run", &["--", "./tool", "one"]).await;
+    assert_eq!(done.out, "./tool one\n", "{done:?}");
+}
+
+/// Who has started it may not care about his own children.
+#[tokio::test]
+async fn the_status_is_known_though_sigchld_is_ignored() {
+    let stage = Stage::new().await;
+    let mut words = vec!["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_dynolock")];
+    words.extend(stage.words("run", &["--", "sh", "-c", "exit 7"]));
+    let command = stage.program("env", &stage.scene.proxy.url(), &words);
+    let done = said(command).await;
+    assert_eq!((done.status, done.err.as_str()), (7, ""), "{done:?}");
+}
+
 #[tokio::test]
 async fn the_child_sees_what_it_needs() {
     let stage = Stage::new().await;

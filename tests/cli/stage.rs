@@ -68,7 +68,12 @@ impl Stage {
 
     /// The same at another endpoint.
     pub fn at(&self, url: &str, arguments: &[&str]) -> Command {
-        let mut command = as_from_a_shell(env!("CARGO_BIN_EXE_dynolock"));
+        self.program(env!("CARGO_BIN_EXE_dynolock"), url, arguments)
+    }
+
+    /// Another program in its environment, which may call it.
+    pub fn program(&self, program: &str, url: &str, arguments: &[&str]) -> Command {
+        let mut command = as_from_a_shell(program);
         command
             .args(arguments)
             .env_clear()

@@ -18,6 +18,8 @@ mod table;
 
 use std::io::Write;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::args::Task;
 use crate::exit::Exit;
 use crate::say::Voice;
@@ -87,6 +89,12 @@ fn perform(task: Task, voice: &Voice) -> Exit {
 }
 
 async fn ask(task: Task, voice: &Voice) -> Exit {
+    // Whoever has started us may ignore SIGCHLD, which is inherited, and then nobody learns how a
+    // child ended. What is caught is not ignored.
+    if let Err(error) = signal(SignalKind::child()) {
+        voice.say(format_args!("signals cannot be caught: {error}"));
+        return Exit::SYSTEM;
+    }
     match task {
         Task::Run(run) => run::run(&run, voice).await,
         Task::Status { look, json } => look::status(&look, json, voice).await,

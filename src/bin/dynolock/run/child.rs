@@ -9,8 +9,6 @@ use std::time::{Duration, SystemTime};
 use dynolock::{Lost, Watcher};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
 
 use super::guard::{Guard, Said, within};
 use super::plan::Deadline;
@@ -91,10 +89,8 @@ impl<'a> Child<'a> {
         signals: &'a mut Signals,
         voice: &'a Voice,
     ) -> Done {
-        let told = lease.expires_at();
-        let until = deadline(&lease, told);
-        let mut guard = match Guard::start(until, run.grace).await {
-            Ok(guard) => guard,
+        let (mut guard, told, until) = match guard(run, &lease).await {
+            Ok(guarded) => guarded,
             Err(error) => {
                 voice.say(format_args!(
                     "no guard could be started, so nothing is run: {error}"
@@ -109,7 +105,7 @@ impl<'a> Child<'a> {
             Err(why) => {
                 drop(terminal);
                 guard.dismiss().await;
-                return why.say(run, voice).into();
+                return why.say(run, program, voice).into();
             }
         };
         let mut child = Self {
@@ -266,13 +262,10 @@ impl<'a> Child<'a> {
     /// terminal, and reading from it what has it not.
     fn wake_if_stopped(&mut self, child: Option<u32>) {
         let child = child.and_then(|child| i32::try_from(child).ok());
-        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
         let Some(child) = child else { return };
-        match waitid(Id::Pid(Pid::from_raw(child)), flags) {
-            Ok(WaitStatus::Stopped(_, Signal::SIGTSTP)) => self.not_stopped(),
-            Ok(WaitStatus::Stopped(_, Signal::SIGTTIN | Signal::SIGTTOU)) => {
-                self.asked_for_terminal();
-            }
+        match stopped_by(child) {
+            Some(Signal::SIGTSTP) => self.not_stopped(),
+            Some(Signal::SIGTTIN | Signal::SIGTTOU) => self.asked_for_terminal(),
             // Brought to the foreground since.
             _ if self.wants_terminal => {
                 self.lend();
@@ -346,6 +339,26 @@ impl<'a> Child<'a> {
     }
 }
 
+/// A guard, and the end of the lease that it knows.
+///
+/// One that took so long to start that it would tell the child to end at once gives way to another,
+/// where the lease was renewed meanwhile.
+async fn guard(run: &Run, lease: &Watcher) -> io::Result<(Guard, SystemTime, Deadline)> {
+    const TRIES: u32 = 5;
+    let mut tries = 1;
+    loop {
+        let told = lease.expires_at();
+        let until = deadline(lease, told);
+        let guard = Guard::start(until, run.grace).await?;
+        let is_late = until.left(Reading::now()) <= run.grace;
+        if !is_late || lease.expires_at() == told || tries == TRIES {
+            return Ok((guard, told, until));
+        }
+        tries += 1;
+        guard.dismiss().await;
+    }
+}
+
 /// Completes when nobody but its leader is left in a group.
 async fn gone(group: Group) {
     loop {
@@ -355,6 +368,23 @@ async fn gone(group: Group) {
             None => return pause(BLIND).await,
         }
     }
+}
+
+/// The signal that has stopped a child of ours, told once.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn stopped_by(child: i32) -> Option<Signal> {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+    match waitid(Id::Pid(nix::unistd::Pid::from_raw(child)), flags) {
+        Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
+        _ => None,
+    }
+}
+
+/// Not to be learnt elsewhere without reaping it.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn stopped_by(_: i32) -> Option<Signal> {
+    None
 }
 
 /// When the lease ends, which lasts until `ends` by the wall clock.

@@ -30,7 +30,8 @@ impl Group {
         let _ = self.signal(Signal::SIGKILL);
     }
 
-    /// Whether anybody but its leader lives in it; `None` where that cannot be seen.
+    /// Whether anybody but its leader lives in it; `None` where that cannot be seen: `/proc` is not
+    /// there, or that of other processes.
     pub(crate) fn has_members(self) -> Option<bool> {
         self.has_member(is_alive)
     }
@@ -54,7 +55,7 @@ impl Group {
             if let Some(stat) = read(&format!("/proc/{pid}/stat"))
                 && let Some((state, group)) = state_and_group(&stat)
             {
-                seen = true;
+                seen |= pid == self.0.as_raw() && pid == group;
                 if group == self.0.as_raw() && pid != group && is_wanted(state) {
                     return Some(true);
                 }

@@ -55,7 +55,8 @@ pub(crate) fn stand() -> Exit {
                 Some(true) | None => 0,
             };
             if empty >= EMPTY_LOOKS {
-                return Exit::DONE;
+                // There may be members that hide from `/proc`. The guard goes with them.
+                guard.group.kill();
             }
         }
     }

@@ -49,7 +49,7 @@ impl NotStarted {
         }
     }
 
-    pub(super) fn say(self, run: &Run, voice: &Voice) -> Ended {
+    pub(super) fn say(self, run: &Run, program: &Path, voice: &Voice) -> Ended {
         match self {
             Self::Lost => {
                 voice.say(format_args!(
@@ -66,6 +66,12 @@ impl NotStarted {
                     run.subject
                 ));
                 Ended::NotRun(Exit::SYSTEM)
+            }
+            // The command's arguments, which these contain.
+            Self::Refused(error) if error.raw_os_error() == Some(Errno::E2BIG as i32) => {
+                let cannot = not_started(program, &error);
+                voice.say(cannot.problem);
+                Ended::NotRun(cannot.exit)
             }
             Self::Refused(error) => {
                 voice.say(format_args!(
@@ -130,15 +136,24 @@ pub(crate) fn become_child(arguments: &[OsString]) -> Exit {
     let (Some(mono), Some(wall)) = (number(mono), number(wall)) else {
         return Exit::USAGE;
     };
+    let file = Path::new(program);
     if (Deadline { mono, wall }).left(Reading::now()).is_zero() {
-        // The command knows as much, and says so.
+        say_here(&format!(
+            "{}: not started, since the lease would have ended before; a longer --lease gives it \
+             more time",
+            file.display()
+        ));
         return Exit::LOST;
     }
-    let error = match has_usual_signals() {
-        Ok(()) => execute(program, name, arguments),
-        Err(error) => error,
-    };
-    let cannot = not_started(Path::new(program), &error);
+    if let Err(error) = has_usual_signals() {
+        say_here(&format!(
+            "{}: it could not be started: {error}",
+            file.display()
+        ));
+        return Exit::SYSTEM;
+    }
+    let error = execute(program, name, arguments);
+    let cannot = not_started(file, &error);
     say_here(&cannot.problem);
     cannot.exit
 }
@@ -188,9 +203,9 @@ fn become_program<'a>(program: &OsStr, arguments: impl Iterator<Item = &'a OsStr
 fn is_text(program: &Path) -> bool {
     let mut start = [0; 256];
     let read = std::fs::File::open(program).and_then(|mut file| file.read(&mut start));
-    let start = read.map_or(&[][..], |length| &start[..length]);
-    let line = start.split(|&byte| byte == b'\n').next();
-    line.is_some_and(|line| !line.contains(&0))
+    let start = read.map(|length| start.get(..length).unwrap_or_default());
+    let line = start.map(|start| start.split(|&byte| byte == b'\n').next());
+    matches!(line, Ok(Some(line)) if !line.contains(&0))
 }
 
 fn number<T: std::str::FromStr>(text: &OsStr) -> Option<T> {
