@@ -123,3 +123,23 @@ async fn a_broken_pipe_ends_the_child_as_usual() {
     let done = said(stage.script(&[], "kill -s PIPE $$; echo alive")).await;
     assert_eq!((done.status, done.out.as_str()), (141, ""), "{done:?}");
 }
+
+/// By which a shell knows that its script is interrupted.
+#[tokio::test]
+async fn sigint_is_died_of() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let stage = Stage::new().await;
+    let mut child = stage.script(&[], "kill -s INT $$");
+    let ended = soon(child.status()).await.expect("an end");
+    assert_eq!(ended.signal(), Some(2), "{ended}");
+    assert_eq!(stage.expires().await, 0, "released");
+
+    stage.held_by_another().await;
+    let mut waiter = stage.script(&[], "true").spawn().expect("it runs");
+    let answers = stage.scene.proxy.requests().len();
+    stage.scene.proxy.wait_for_answers(answers + 2).await;
+    kill(id(&waiter), "INT");
+    let ended = soon(waiter.wait()).await.expect("an end");
+    assert_eq!(ended.signal(), Some(2), "{ended}");
+}

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "as the rest of what tests stand on")]
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -164,7 +165,9 @@ pub async fn ended(child: Child) -> Said {
         stdout,
         stderr,
     } = output;
-    let status = status.code().unwrap_or_else(|| panic!("{status}"));
+    // As a shell says it.
+    let by_signal = || status.signal().map(|signal| 128 + signal);
+    let status = status.code().or_else(by_signal).expect("an end");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Said {
         status,

@@ -88,6 +88,20 @@ async fn ctrl_c_is_the_childs() {
     assert_eq!(stage.expires().await, 0, "released");
 }
 
+/// A script that is interrupted does not go on, as it would not without a lock.
+#[tokio::test]
+async fn ctrl_c_ends_the_script_around_it() {
+    for shell in ["sh", "bash"] {
+        let stage = Stage::new().await;
+        let around =
+            format!("{shell} -c 'for n in 1 2 3; do \"$@\"; echo next; done' - RUN; echo left");
+        let script = "echo > ready; exec sleep 60";
+        let (_, shown) = typed_around(&stage, &around, script, b"\x03").await;
+        assert!(!shown.contains("next"), "{shown}");
+        assert_eq!(stage.expires().await, 0, "released");
+    }
+}
+
 #[tokio::test]
 async fn ctrl_z_does_not_stop_it() {
     let stage = Stage::new().await;

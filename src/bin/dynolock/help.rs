@@ -33,9 +33,9 @@ Examples:
 Exit status:
   the command's own, or 128 + n where signal n ended it;
   64 the arguments are wrong, or do not fit the table
-  69 DynamoDB or the credentials are of no use
+  69 DynamoDB or the credentials are of no use, or no answer came in time
   71 the operating system refused something
-  74 the lock was lost while the command ran
+  74 the lock was lost while the command ran, or before it could start
   75 the lock is held by another, or with --existing-only there is no such item (run, wait: see \
 --conflict-exit-code)
   126, 127 the command cannot be run, is not found
@@ -70,7 +70,7 @@ DYNOLOCK_TABLE, DYNOLOCK_KEY and, where there is one, DYNOLOCK_SORT_KEY.
 
 SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 and SIGWINCH are passed on to its process group; \
 while the lock is waited for, all but SIGWINCH end the waiting. A signal that is ignored, as under \
-nohup, stays so. What the command leaves behind in its group is ended before the lock is released: \
+nohup, stays so. Where the command dies of SIGINT, so does dynolock, and the script around it ends. What the command leaves behind in its group is ended before the lock is released: \
 SIGTERM, and SIGKILL after --grace, 10 s at most. Where even that does not end it, the lock is not \
 released, and ends with its lease. Ctrl-Z does not stop the command, since the lock would be lost.
 

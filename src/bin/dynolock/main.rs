@@ -32,6 +32,7 @@ fn main() {
     let exit = match task {
         Task::Guard => run::inside::stand(),
         Task::Start(arguments) => run::start::become_child(&arguments),
+        Task::Interrupt => run::interrupt::die(),
         task => with_a_voice(task, is_verbose),
     };
     std::process::exit(i32::from(exit.0));
@@ -70,7 +71,7 @@ fn perform(task: Task, voice: &Voice) -> Exit {
             }
         },
         // They were answered before.
-        Task::Guard | Task::Start(_) => Exit::USAGE,
+        Task::Guard | Task::Start(_) | Task::Interrupt => Exit::USAGE,
         task => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -106,9 +107,12 @@ async fn ask(task: Task, voice: &Voice) -> Exit {
         } => look::release(&look, &version, expires, voice).await,
         Task::Create(table) => table::create(&table, voice).await,
         Task::Check(table) => table::check(&table, voice).await,
-        Task::Completions(_) | Task::Man | Task::Local | Task::Guard | Task::Start(_) => {
-            Exit::USAGE
-        }
+        Task::Completions(_)
+        | Task::Man
+        | Task::Local
+        | Task::Guard
+        | Task::Start(_)
+        | Task::Interrupt => Exit::USAGE,
     }
 }
 

@@ -15,7 +15,7 @@ use dynolock::Key;
 pub(crate) use self::command::command;
 pub(crate) use self::values::{KeyName, KeyPart, show};
 use crate::exit::Exit;
-use crate::run::{Run, guard, start};
+use crate::run::{Run, guard, interrupt, start};
 
 /// How long a single question may take by default.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub(crate) enum Task {
     Local,
     Guard,
     Start(Vec<OsString>),
+    Interrupt,
 }
 
 /// Where DynamoDB is, and who asks. What is missing says the environment.
@@ -192,6 +193,7 @@ fn own(arguments: &[OsString]) -> Option<Task> {
     let (name, rest) = arguments.get(1..)?.split_first()?;
     match name.to_str()? {
         guard::NAME => Some(Task::Guard),
+        interrupt::NAME => Some(Task::Interrupt),
         start::NAME => Some(Task::Start(rest.to_vec())),
         _ => None,
     }

@@ -44,6 +44,10 @@ pub(super) struct Done {
     pub(super) ended: Ended,
     /// Nothing that has worked under the lock is left.
     pub(super) may_release: bool,
+    /// It died of SIGINT.
+    pub(super) is_interrupted: bool,
+    /// And had the terminal, from which that may have come.
+    pub(super) had_terminal: bool,
 }
 
 impl From<Ended> for Done {
@@ -51,6 +55,8 @@ impl From<Ended> for Done {
         Self {
             ended,
             may_release: true,
+            is_interrupted: false,
+            had_terminal: false,
         }
     }
 }
@@ -124,8 +130,15 @@ impl<'a> Child<'a> {
         };
         let id = process.id();
         let status = child.tend(process.wait(), id).await;
+        if child.ended.is_none() && !child.lease.is_held() {
+            // It ended by the end of its lease, and that is heard only now.
+            child.lose(&Lost::Expired);
+        }
         let is_clear = child.clear(run.grace).await;
-        drop(child.terminal.take());
+        let had_terminal = child.terminal.take().is_some();
+        let is_interrupted = status
+            .as_ref()
+            .is_ok_and(|status| status.signal() == Some(Signal::SIGINT as i32));
         let ended = child.ended.unwrap_or_else(|| child.ended_by_itself(status));
         if !child.guard_is_gone {
             child.guard.dismiss().await;
@@ -136,12 +149,13 @@ impl<'a> Child<'a> {
                  it ends with its lease",
                 run.subject
             ));
-            return Done {
-                ended,
-                may_release: false,
-            };
         }
-        ended.into()
+        Done {
+            ended,
+            may_release: is_clear,
+            is_interrupted: is_interrupted && matches!(ended, Ended::ByItself(_)),
+            had_terminal,
+        }
     }
 
     fn ended_by_itself(&self, status: io::Result<ExitStatus>) -> Ended {

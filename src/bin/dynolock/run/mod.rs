@@ -4,6 +4,7 @@ mod child;
 mod group;
 pub(crate) mod guard;
 pub(crate) mod inside;
+pub(crate) mod interrupt;
 mod plan;
 mod program;
 mod signals;
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use dynolock::{Client, Error, Lease, Lock};
+use nix::sys::signal::Signal;
 
 use self::child::{Child, Ended};
 use self::guard::within;
@@ -95,7 +97,7 @@ pub(crate) async fn run(run: &Run, voice: &Voice) -> Exit {
                 () = client.drain() => {}
                 _ = signals.end() => {}
             }
-            return Exit::signal(signal as i32);
+            return ended_by(signal, voice);
         }
     };
     let until = lease.watcher();
@@ -108,12 +110,27 @@ pub(crate) async fn run(run: &Run, voice: &Voice) -> Exit {
             Err(_) => Released::Lost,
         },
     };
+    if done.is_interrupted && released != Released::Lost {
+        if done.had_terminal {
+            interrupt::interrupt_group();
+        }
+        return ended_by(Signal::SIGINT, voice);
+    }
     match done.ended {
         // The child is done, and another may have been at it meanwhile.
         Ended::ByItself(_) if released == Released::Lost => Exit::LOST,
         Ended::ByItself(exit) | Ended::NotRun(exit) => exit,
         Ended::Lost => Exit::LOST,
     }
+}
+
+/// The status where a signal was the end; by SIGINT this process ends itself.
+fn ended_by(signal: Signal, voice: &Voice) -> Exit {
+    if signal == Signal::SIGINT {
+        voice.finish();
+        interrupt::end();
+    }
+    Exit::signal(signal as i32)
 }
 
 fn lock(run: &Run, client: &Client) -> Lock {
