@@ -134,7 +134,8 @@ impl Lock {
     ///
     /// The first try is immediate. The next ones come sooner than the interval, since what is held
     /// briefly is soon free: after a tenth of it, a fifth, a half, then little less than the
-    /// whole, two or three tries more in all. One comes as soon as the other's lease is due to be dead.
+    /// whole. Three that are a fifth longer follow: two tries more in all. One comes as soon as the
+    /// other's lease is due to be dead.
     /// [`poll_by_reading`](Self::poll_by_reading) keeps to the interval alone.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
