@@ -46,8 +46,8 @@ pub(super) struct Done {
     pub(super) may_release: bool,
     /// It died of SIGINT.
     pub(super) is_interrupted: bool,
-    /// And had the terminal, from which that may have come.
-    pub(super) had_terminal: bool,
+    /// And that did not come through us: it had the terminal.
+    pub(super) by_terminal: bool,
 }
 
 impl From<Ended> for Done {
@@ -56,7 +56,7 @@ impl From<Ended> for Done {
             ended,
             may_release: true,
             is_interrupted: false,
-            had_terminal: false,
+            by_terminal: false,
         }
     }
 }
@@ -74,6 +74,8 @@ pub(super) struct Child<'a> {
     terminal: Option<Lent>,
     /// It is stopped until it has the terminal.
     wants_terminal: bool,
+    /// It had a SIGINT from us.
+    passed_interrupt: bool,
     ended: Option<Ended>,
     is_over: bool,
     guard_is_gone: bool,
@@ -154,7 +156,7 @@ impl<'a> Child<'a> {
             ended,
             may_release: is_clear,
             is_interrupted: is_interrupted && matches!(ended, Ended::ByItself(_)),
-            had_terminal,
+            by_terminal: had_terminal && !child.passed_interrupt,
         }
     }
 
@@ -238,6 +240,7 @@ impl<'a> Child<'a> {
             )),
             Event::Signal(signal) => {
                 self.voice.tell(format_args!("{signal} is passed on"));
+                self.passed_interrupt |= signal == Signal::SIGINT;
                 if let Err(error) = self.group.signal(signal) {
                     self.voice
                         .say(format_args!("{signal} could not be passed on: {error}"));

@@ -6,8 +6,8 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::sys::signal::{Signal, killpg, raise};
-use nix::unistd::getpgrp;
+use nix::sys::signal::{Signal, kill, raise};
+use nix::unistd::Pid;
 
 use super::guard::own_program;
 use crate::exit::Exit;
@@ -17,7 +17,8 @@ pub(crate) const NAME: &str = "__interrupt";
 
 /// Interrupts our own group, as Ctrl-C would have done had it not lent the terminal.
 pub(super) fn interrupt_group() {
-    let _ = killpg(getpgrp(), Signal::SIGINT);
+    // By 0, which is always that group: by its id, 1 in a container, it would be everybody.
+    let _ = kill(Pid::from_raw(0), Signal::SIGINT);
 }
 
 /// Ends this process; comes back only where that cannot be. The signal is caught here, for as long

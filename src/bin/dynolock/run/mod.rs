@@ -111,7 +111,7 @@ pub(crate) async fn run(run: &Run, voice: &Voice) -> Exit {
         },
     };
     if done.is_interrupted && released != Released::Lost {
-        if done.had_terminal {
+        if done.by_terminal {
             interrupt::interrupt_group();
         }
         return ended_by(Signal::SIGINT, voice);
