@@ -31,7 +31,7 @@ impl Group {
     }
 
     /// Whether anybody but its leader lives in it; `None` where that cannot be seen: `/proc` is not
-    /// there, or that of other processes.
+    /// there, is that of other processes, or hides some.
     pub(crate) fn has_members(self) -> Option<bool> {
         self.has_member(is_alive)
     }
@@ -61,7 +61,8 @@ impl Group {
                 }
             }
         }
-        seen.then_some(false)
+        let hides = || read("/proc/self/mountinfo").is_none_or(|mounts| hides_processes(&mounts));
+        (seen && !hides()).then_some(false)
     }
 }
 
@@ -75,6 +76,18 @@ pub(super) fn read(path: &str) -> Option<String> {
 
 fn is_alive(state: &str) -> bool {
     !matches!(state, "Z" | "X" | "x")
+}
+
+/// Whether the `/proc` in this list of mounts shows some processes to some users alone.
+fn hides_processes(mountinfo: &str) -> bool {
+    let of_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
+    let options = mountinfo.lines().filter(of_proc);
+    let mut options = options.flat_map(|line| line.split([' ', ',']));
+    options.any(|option| match option.split_once('=') {
+        Some(("hidepid", how)) => !matches!(how, "0" | "off"),
+        Some(("subset", _)) => true,
+        _ => false,
+    })
 }
 
 /// The third and fifth field of `/proc/PID/stat`. The second, the program's name, is in brackets
@@ -106,6 +119,22 @@ mod tests {
             "812 (sh) S 1 x",
         ] {
             assert_eq!(state_and_group(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_is_known() {
+        let mounts = |options: &str| {
+            format!(
+                "22 1 8:1 / / rw - ext4 /dev/root rw\n\
+                 24 22 0:21 / /proc rw,nosuid - proc proc rw{options}\n"
+            )
+        };
+        for open in ["", ",gid=4", ",hidepid=0", ",hidepid=off"] {
+            assert!(!hides_processes(&mounts(open)), "{open}");
+        }
+        for hiding in [",hidepid=2", ",hidepid=invisible", ",gid=4,subset=pid"] {
+            assert!(hides_processes(&mounts(hiding)), "{hiding}");
         }
     }
 
