@@ -69,8 +69,9 @@ pub(super) struct Child<'a> {
     signals: &'a mut Signals,
     voice: &'a Voice,
     name: String,
-    /// The end of the lease that the guard knows.
+    /// The end of the lease that the guard was told, and the same on both clocks.
     told: SystemTime,
+    until: Deadline,
     terminal: Option<Lent>,
     /// It is stopped until it has the terminal.
     wants_terminal: bool,
@@ -124,8 +125,10 @@ impl<'a> Child<'a> {
             voice,
             name: run.subject.to_string(),
             told,
+            until,
             terminal,
             wants_terminal: false,
+            passed_interrupt: false,
             ended: None,
             is_over: false,
             guard_is_gone: false,
@@ -211,7 +214,8 @@ impl<'a> Child<'a> {
         match event {
             Event::Renewed(ends) => {
                 self.told = ends;
-                self.guard.tell(deadline(&self.lease, ends));
+                self.until = deadline(&self.lease, ends);
+                self.guard.tell(self.until);
             }
             Event::Lost(lost) => {
                 self.is_over = true;
@@ -221,7 +225,8 @@ impl<'a> Child<'a> {
             Event::Guard(Said::Gone) => {
                 self.guard_is_gone = true;
                 self.group.kill();
-                if !self.lease.is_held() {
+                // Its own end comes with the lease's, as far as it knew that.
+                if !self.lease.is_held() || self.until.left(Reading::now()).is_zero() {
                     self.is_over = true;
                     self.lose(&Lost::Expired);
                 }

@@ -39,8 +39,9 @@ pub(super) enum NotStarted {
 
 impl NotStarted {
     /// What keeps a child from being started, or has made its start fail.
-    fn why(lease: &Watcher, guard: &mut Guard) -> Option<Self> {
-        if !lease.is_held() {
+    fn why(lease: &Watcher, until: Deadline, guard: &mut Guard) -> Option<Self> {
+        // A guard ends with the lease that it knows.
+        if !lease.is_held() || until.left(Reading::now()).is_zero() {
             Some(Self::Lost)
         } else if guard.is_gone() {
             Some(Self::Unguarded)
@@ -93,11 +94,11 @@ pub(super) fn start(
     lease: &Watcher,
     guard: &mut Guard,
 ) -> Result<Child, NotStarted> {
-    if let Some(why) = NotStarted::why(lease, guard) {
+    if let Some(why) = NotStarted::why(lease, until, guard) {
         return Err(why);
     }
     spawn(run, program, until, lease, guard).map_err(|error| {
-        let why = NotStarted::why(lease, guard);
+        let why = NotStarted::why(lease, until, guard);
         why.unwrap_or(NotStarted::Refused(error))
     })
 }
