@@ -199,7 +199,7 @@ async fn a_held_lock_is_not_acquired() {
     for (options, status) in [
         (vec!["--no-wait"], 75),
         (vec!["--no-wait", "-E", "0"], 0),
-        (vec!["--timeout", "300ms"], 75),
+        (vec!["--timeout", "1s"], 75),
         (vec!["--timeout", "300ms", "--conflict-exit-code", "9"], 9),
     ] {
         let done = said(stage.script(&options, "echo > worked")).await;
@@ -299,9 +299,9 @@ async fn wait_waits_and_takes_nothing() {
     assert_eq!(stage.said("wait", &[]).await.status, 0, "free");
     stage.held_by_another().await;
     let before = stage.scene.item("a").await;
-    let late = stage.said("wait", &["--timeout", "300ms"]).await;
+    let late = stage.said("wait", &["--timeout", "1s"]).await;
     assert_eq!(late.status, 75, "{late:?}");
-    let late = stage.said("wait", &["--timeout", "300ms", "-E", "1"]).await;
+    let late = stage.said("wait", &["--timeout", "1s", "-E", "1"]).await;
     assert_eq!(late.status, 1);
     assert_eq!(stage.scene.item("a").await, before);
     let waiter = stage

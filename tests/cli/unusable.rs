@@ -120,14 +120,14 @@ async fn without_leave() {
 #[tokio::test]
 async fn without_an_answer() {
     let stage = Stage::new().await;
-    stage.scene.proxy.on(|_| Fault::DropRequest);
+    stage.scene.proxy.on(|_| Fault::Hang);
     for words in [
         ["run", "-E", "0", "--timeout", "200ms", "--", "true"].as_slice(),
         &["wait", "-E", "0", "--timeout", "200ms"],
         &["status", "--timeout", "200ms"],
     ] {
         let done = stage.said(words[0], &words[1..]).await;
-        assert_says(&done, 69, &["--endpoint-url"]);
+        assert_says(&done, 69, &["in time", "--endpoint-url"]);
     }
 }
 

@@ -99,8 +99,8 @@ pub(crate) fn advice(error: &Error, table: &str, key: &str) -> String {
         return "; check --endpoint-url, --region and the network".into();
     }
     if error.is_timeout() && !error.is_held() && error.code().is_none() {
-        return "; no answer came in time: check --endpoint-url, --region and the network, or wait \
-                longer by --timeout"
+        return "; no answer came in time, or none within --lease: check --endpoint-url, --region \
+                and the network, or wait longer by --timeout"
             .into();
     }
     if error.is_held() {
