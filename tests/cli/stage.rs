@@ -210,10 +210,10 @@ pub async fn until_gone(pid: i32) {
 }
 
 /// A program that ignores no signal from the start, as one does that a script runs in the
-/// background, these tests' runner among them.
+/// background, or under `nohup`, these tests' runner among them.
 pub fn as_from_a_shell(program: &str) -> Command {
     let mut command = Command::new("env");
-    command.args(["--default-signal=INT,QUIT", program]);
+    command.args(["--default-signal", program]);
     command
 }
 
