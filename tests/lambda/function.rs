@@ -20,9 +20,12 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Starts it; completes once it has initialized.
+    /// Starts it; completes once it has initialized, and its connection has arrived.
     pub(crate) async fn started() -> Self {
-        Self::started_with(&[]).await
+        let function = Self::started_with(&[]).await;
+        // For the function it is there before the proxy has accepted it.
+        until(|| function.scene.proxy.connections() > 0).await;
+        function
     }
 
     pub(crate) async fn started_with(changes: &[Change<'_>]) -> Self {
