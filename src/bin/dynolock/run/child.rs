@@ -69,9 +69,8 @@ pub(super) struct Child<'a> {
     signals: &'a mut Signals,
     voice: &'a Voice,
     name: String,
-    /// The end of the lease that the guard was told, and the same on both clocks.
+    /// The end of the lease that the guard was told.
     told: SystemTime,
-    until: Deadline,
     terminal: Option<Lent>,
     /// It is stopped until it has the terminal.
     wants_terminal: bool,
@@ -125,7 +124,6 @@ impl<'a> Child<'a> {
             voice,
             name: run.subject.to_string(),
             told,
-            until,
             terminal,
             wants_terminal: false,
             passed_interrupt: false,
@@ -214,19 +212,18 @@ impl<'a> Child<'a> {
         match event {
             Event::Renewed(ends) => {
                 self.told = ends;
-                self.until = deadline(&self.lease, ends);
-                self.guard.tell(self.until);
+                self.guard.tell(deadline(&self.lease, ends));
             }
             Event::Lost(lost) => {
                 self.is_over = true;
                 self.lose(&lost);
             }
             Event::Guard(Said::Told) => self.told_to_end(),
+            Event::Guard(Said::Over) => self.over(),
             Event::Guard(Said::Gone) => {
                 self.guard_is_gone = true;
                 self.group.kill();
-                // Its own end comes with the lease's, as far as it knew that.
-                if !self.lease.is_held() || self.until.left(Reading::now()).is_zero() {
+                if !self.lease.is_held() {
                     self.is_over = true;
                     self.lose(&Lost::Expired);
                 }
@@ -275,6 +272,17 @@ impl<'a> Child<'a> {
             self.ended = Some(Ended::Lost);
             self.voice.say(format_args!(
                 "{}: the lease could not be renewed, and the command is told to end",
+                self.name
+            ));
+        }
+    }
+
+    /// A renewal may have come since, too late for the guard to hear of.
+    fn over(&mut self) {
+        if self.ended.is_none() {
+            self.ended = Some(Ended::Lost);
+            self.voice.say(format_args!(
+                "{}: the lease was not renewed in time, and the command was killed",
                 self.name
             ));
         }

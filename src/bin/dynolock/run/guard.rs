@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::group::Group;
 use super::plan::Deadline;
-use super::words::{READY, TOLD, Tell};
+use super::words::{OVER, READY, TOLD, Tell};
 
 /// The hidden subcommand.
 pub(crate) const NAME: &str = "__guard";
@@ -36,6 +36,8 @@ pub(super) struct Guard {
 pub(super) enum Said {
     /// It has told the child to end.
     Told,
+    /// It has killed the child, and itself with it.
+    Over,
     /// It is gone.
     Gone,
 }
@@ -103,6 +105,7 @@ impl Guard {
     pub(super) async fn said(&mut self) -> Said {
         match self.said.next_line().await {
             Ok(Some(line)) if line == TOLD.trim_end() => Said::Told,
+            Ok(Some(line)) if line == OVER.trim_end() => Said::Over,
             _ => Said::Gone,
         }
     }

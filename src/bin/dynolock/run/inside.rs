@@ -15,7 +15,7 @@ use nix::unistd::{getpgrp, getpid, read};
 
 use super::group::Group;
 use super::plan::{LOOK, Order, Plan};
-use super::words::{Lines, READY, TOLD, Tell};
+use super::words::{Lines, OVER, READY, TOLD, Tell};
 use crate::clocks::Reading;
 use crate::exit::Exit;
 
@@ -147,8 +147,11 @@ impl Guard {
                 say(TOLD);
                 self.group.terminate();
             }
-            // The guard is one of the group, and does not come back from this.
-            Some(Order::Kill) => self.group.kill(),
+            Some(Order::Kill) => {
+                say(OVER);
+                // The guard is one of the group, and does not come back from this.
+                self.group.kill();
+            }
             Some(Order::Nothing) | None => {}
         }
     }

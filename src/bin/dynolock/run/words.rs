@@ -43,6 +43,8 @@ impl Tell {
 pub(crate) const READY: &str = "ready\n";
 /// The guard has told the child to end.
 pub(crate) const TOLD: &str = "told\n";
+/// The guard's: the lease that it knows is over, and it ends with the child.
+pub(crate) const OVER: &str = "over\n";
 
 /// A line that means nothing.
 #[derive(Debug, PartialEq, Eq)]
