@@ -39,6 +39,8 @@ class Rows(unittest.TestCase):
         self.assertEqual(cycles.measured_against_floor(wall, "raw"), 1)
         even = {"dynolock": [10, 30], "raw": [10, 10]}
         self.assertEqual(cycles.measured_against_floor(even, "dynolock"), 2)
+        self.assertEqual(cycles.against_floor(even), {"dynolock": 2, "raw": 1})
+        self.assertEqual(cycles.against_floor({"dynolock": [1]}), {}, "by --peer")
 
     def test_requests_beyond_the_allowance(self):
         class Process:
