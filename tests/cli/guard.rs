@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::scene::{ms, soon, until};
+use crate::scene::{soon, until};
 use crate::stage::{Stage, ended, id, kill, number, numbers, process, said, until_gone};
 use crate::support::fault::Fault;
 use crate::support::recorded::{Recorded, Step};
@@ -22,6 +22,13 @@ const NEXT: [&str; 4] = ["--max-clock-skew", "0s", "--retry-interval", "50ms"];
 
 fn is_stopped(pid: i32) -> bool {
     matches!(process(pid), Some(('T', _)))
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.expect("it is there");
+    let pids = children.split_whitespace().map(str::parse);
+    pids.collect::<Result<_, _>>().expect("pids")
 }
 
 fn last_beat(stage: &Stage) -> i64 {
@@ -248,9 +255,7 @@ async fn stopped_before_the_child(lease: &str) -> (Stage, Child, i32) {
         let script = "echo > worked; sleep 9";
         let (holder, guard) = stopped_at_child(&stage, 1, lease, script).await;
         // The guard alone: nothing is started while it is stopped.
-        let children = format!("/proc/{0}/task/{0}/children", id(&holder));
-        let children = std::fs::read_to_string(children).expect("it is there");
-        if children.split_whitespace().count() == 1 {
+        if children(id(&holder)).len() == 1 {
             return (stage, holder, guard);
         }
         // The stop came too late; once more.
@@ -292,10 +297,7 @@ async fn stopped_at_child(stage: &Stage, nth: u32, lease: &str, script: &str) ->
 async fn nothing_is_started_after_the_lease() {
     let (stage, holder, _) = stopped_before_the_child("2s").await;
     let ends = stage.expires().await;
-    // The guard is gone then, if it was told of the lease before the stop.
-    while wall_nanos() < ends + 200_000_000 {
-        tokio::time::sleep(ms(20)).await;
-    }
+    until(|| wall_nanos() > ends).await;
     kill(id(&holder), "CONT");
     let holder = ended(holder).await;
     assert_eq!(holder.status, 74, "{holder:?}");
@@ -315,9 +317,11 @@ async fn a_start_that_was_stopped_does_not_outlive_the_lease() {
         let script = "trap '' TERM; while :; do date +%s%N >> beats; sleep 0.02; done";
         let (holder, _) = stopped_at_child(&stage, 2, "1s", script).await;
         let ends = stage.expires().await;
-        while wall_nanos() < ends + 200_000_000 {
-            tokio::time::sleep(ms(20)).await;
+        // The guard, which had been told of the lease before, and what it ends.
+        for child in children(id(&holder)) {
+            until_gone(child).await;
         }
+        until(|| wall_nanos() > ends).await;
         let before = stage.read("beats");
         kill(id(&holder), "CONT");
         let holder = ended(holder).await;

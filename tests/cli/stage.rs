@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use crate::scene::{Scene, ms, soon};
+use crate::scene::{Scene, soon, until};
 use crate::support::unique_name;
 
 /// A scene, and a folder that the children write to.
@@ -44,16 +44,8 @@ impl Stage {
 
     /// Waits until a file holds what is wanted.
     pub async fn until(&self, name: &str, enough: impl Fn(&str) -> bool) -> String {
-        soon(async {
-            loop {
-                let text = self.read(name);
-                if enough(&text) {
-                    return text;
-                }
-                tokio::time::sleep(ms(5)).await;
-            }
-        })
-        .await
+        until(|| enough(&self.read(name))).await;
+        self.read(name)
     }
 
     /// The pid that a child has written to a file as a line.
@@ -201,12 +193,7 @@ pub fn process(pid: i32) -> Option<(char, i32)> {
 
 /// Waits until a process is gone.
 pub async fn until_gone(pid: i32) {
-    soon(async {
-        while process(pid).is_some() {
-            tokio::time::sleep(ms(5)).await;
-        }
-    })
-    .await;
+    until(|| process(pid).is_none()).await;
 }
 
 /// A program that ignores no signal from the start, as one does that a script runs in the
