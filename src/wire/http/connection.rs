@@ -93,34 +93,5 @@ async fn while_driven<A: Future, S>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As hyper's queue is when it has overlooked a request.
-    #[test]
-    fn a_request_that_was_overlooked_comes_back_when_the_driver_has_ended() {
-        let (sender, overlooked) = oneshot::channel::<()>();
-        let (driver, driven) = oneshot::channel();
-        let mut waiting = pin!(while_driven(overlooked, sender, driven));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(waiting.as_mut().poll(&mut context).is_pending());
-        drop(driver);
-        let Poll::Ready((answer, left)) = waiting.as_mut().poll(&mut context) else {
-            panic!("it waits on");
-        };
-        assert!(answer.is_err() && left.is_none());
-    }
-
-    #[test]
-    fn an_answer_leaves_the_connection_as_it_is() {
-        let (driver, driven) = oneshot::channel();
-        let waiting = pin!(while_driven(std::future::ready(7), "sender", driven));
-        let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready((answer, left)) = waiting.poll(&mut context) else {
-            panic!("it waits");
-        };
-        let (sender, driven) = left.expect("it may serve again");
-        assert_eq!((answer, sender), (7, "sender"));
-        assert!(driven.is_empty() && !driver.is_closed());
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

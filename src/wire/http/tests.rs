@@ -1,14 +1,10 @@
 //! Connections against servers that do what a test says.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::task::Context;
 use std::thread;
-
-use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::super::{Endpoint, InvalidEndpoint};
 use super::*;
@@ -16,10 +12,10 @@ use crate::clock::{Monotonic, SystemClock};
 use crate::runtime::RandomUnavailable;
 
 /// What waits for the other side waits this long, and then the test has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The real world, but that the monotonic and the wall clock can be put forward.
-struct World {
+pub(super) struct World {
     clock: SystemClock,
     mono_ahead: AtomicU64,
     wall_ahead: AtomicU64,
@@ -57,7 +53,7 @@ impl Runtime for World {
     }
 }
 
-fn world() -> Arc<World> {
+pub(super) fn world() -> Arc<World> {
     Arc::new(World {
         clock: SystemClock::new(),
         mono_ahead: AtomicU64::new(0),
@@ -160,7 +156,7 @@ fn closed(mut stream: TcpStream) {
     assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "more came");
 }
 
-fn request(body: &str) -> Request<Bytes> {
+pub(super) fn request(body: &str) -> Request<Bytes> {
     Request::post("/")
         .header("host", "test")
         .body(Bytes::copy_from_slice(body.as_bytes()))
@@ -381,62 +377,6 @@ async fn no_request_is_sent_twice() {
     all_seen_closed(&client).await;
     assert_eq!(ask(&client, "last").await.unwrap(), "last");
     server.ended();
-}
-
-/// A stream that ends when it is first read, and tells so just before.
-struct Ending(Arc<AtomicBool>);
-
-impl Read for Ending {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.store(true, Ordering::Release);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Ending {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// A request that comes at the very moment when its connection ends comes back, to be sent on
-/// another one.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_at_the_end_of_a_connection_comes_back() {
-    let world = world();
-    for nth in 0..20_000 {
-        let ends = Arc::new(AtomicBool::new(false));
-        let ending = Box::new(Ending(ends.clone()));
-        let connection = Connection::over(ending, &*world).await.unwrap();
-        let request = request("{}").map(Full::new);
-        while !ends.load(Ordering::Acquire) {
-            thread::yield_now();
-        }
-        // Each time at another moment of the end.
-        for _ in 0..nth % 256 {
-            std::hint::spin_loop();
-        }
-        let alarm = world.sleep_until(world.now().mono.plus(PATIENCE));
-        let answer = within(alarm, connection.send(request)).await;
-        let mut error = answer.expect("it hangs").err().expect("nobody answers");
-        assert!(error.take_message().is_some(), "{nth}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
